@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# Hull. `make` builds build/bin/, `make check` tests, `make demo` shows the main job, `make bench` measures.
+# Variants: make SAN=address,undefined | SAN=thread | CI=true (-Werror). O=dir moves all output.
+
+SAN ?=
+comma := ,
+O ?= build$(if $(SAN),/san-$(subst $(comma),-,$(SAN)))
+V ?= 0
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(filter 1,$(V)),,@printf '  %-5s %s\n' $(1) $(2);)
+
+CC ?= gcc
+PKG := libfdt jansson liburing
+CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu17 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter \
+	-fno-strict-aliasing -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections -fno-common -pthread
+LDFLAGS += -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now
+ifdef CI
+CFLAGS += -Werror
+endif
+ifneq ($(SAN),)
+CFLAGS += -fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all -U_FORTIFY_SOURCE
+LDFLAGS += -fsanitize=$(SAN)
+endif
+
+# Parsers of hostile bytes are held to -Wconversion.
+PARSERS := lib hv/dev hv/pci hv/block hv/net hv/fw
+
+rwild = $(sort $(foreach d,$(wildcard $(1)/*),$(call rwild,$(d),$(2)) $(filter $(2),$(d))))
+objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
+
+LIB_SRC := $(call rwild,lib,%.c)
+HV_SRC := $(filter-out hv/main.c,$(call rwild,hv,%.c))
+HULL_SRC := $(wildcard tools/hull/*.c)
+PRINT_SRC := $(wildcard tools/fingerprint/*.c)
+TEST_SRC := $(call rwild,tests/unit,%.c)
+SUITES := $(patsubst tests/unit/%_test.c,%,$(filter %_test.c,$(TEST_SRC)))
+
+BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint
+LIBS = -lfdt -ljansson -luring
+
+.PHONY: all programs unit fuzz check demo bench lint setup appliance sample clean FORCE
+all: setup-build
+	$(Q)$(MAKE) --no-print-directory programs
+programs: $(BIN)
+
+# ---- programs
+$(O)/lib/libhull.a: $(call objs,$(LIB_SRC))
+$(O)/lib/libhv.a: $(call objs,$(HV_SRC))
+$(O)/lib/%.a:
+	$(call say,AR,$@)mkdir -p $(@D); rm -f $@; ar rcs $@ $(filter %.o,$^)
+
+$(O)/bin/hull: $(call objs,$(HULL_SRC)) $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lfdt -ljansson
+$(O)/bin/hull-hv: $(call objs,hv/main.c) $(O)/lib/libhv.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# Runs inside servers of any age: static, and never sanitized.
+$(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=gnu17 -O2 -Wall -Wextra $(if $(CI),-Werror) -static -o $@ $(PRINT_SRC)
+
+$(O)/obj/%.o: %.c
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) \
+		$(if $(filter $(addsuffix /%,$(PARSERS)),$<),-Wconversion -Wno-sign-conversion) -MMD -MP -c -o $@ $<
+
+# ---- unit tests: tests/unit/PATH_test.c defines `const struct suite suite_PATH` (slashes become underscores)
+$(O)/gen/suites.inc: FORCE
+	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$(echo $$s | tr / _), \"$$s\")"; done > $@.new; \
+	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+$(call objs,tests/unit/runner.c): $(O)/gen/suites.inc
+$(O)/bin/unit: $(call objs,$(TEST_SRC)) $(O)/lib/libhv.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) -lcunit
+# make unit [T=hv/dev] runs the suites whose name starts with T
+unit: $(O)/bin/unit
+	$(Q)$(O)/bin/unit $(T)
+
+# ---- fuzz targets: tests/fuzz/NAME_fuzz.c, seeds in tests/fuzz/corpus/NAME/
+FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
+FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w -pthread
+fuzz_obj = $(patsubst %.c,$(O)/fuzz/obj/%.o,$(1))
+$(O)/fuzz/obj/%.o: %.c
+	$(call say,FUZZ,$<)mkdir -p $(@D); clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(HV_SRC))
+	$(Q)rm -f $@; ar rcs $@ $^
+$(O)/fuzz/bin/%: $(O)/fuzz/obj/tests/fuzz/%_fuzz.o $(O)/fuzz/libfuzz.a
+	$(call say,LD,$@)mkdir -p $(@D); clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LIBS)
+fuzz: $(FUZZ:%=$(O)/fuzz/bin/%)
+.PRECIOUS: $(O)/fuzz/obj/%.o $(O)/obj/%.o
+
+# ---- the rest lives in scripts
+setup:
+	$(Q)scripts/setup
+setup-build:
+	$(Q)scripts/setup build
+lint:
+	$(Q)scripts/lint
+appliance: programs
+	$(Q)tools/appliance/build $(O)
+sample: programs
+	$(Q)tools/sample/build $(O)
+check: setup
+	$(Q)scripts/check $(O)
+demo: setup
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)scripts/demo $(O)
+bench: setup
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)tests/bench/run $(O)
+clean:
+	rm -rf $(O)
+
+-include $(shell find $(O)/obj $(O)/fuzz/obj -name '*.d' 2>/dev/null)
