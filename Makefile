@@ -13,7 +13,7 @@ CC ?= gcc
 PKG := libfdt jansson liburing
 CPPFLAGS += -I. -I$(O)/gen -D_GNU_SOURCE
 CFLAGS ?= -O2 -g
-CFLAGS += -std=gnu17 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter \
+CFLAGS += -std=gnu17 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-unused-parameter -Wno-format-truncation \
 	-fno-strict-aliasing -fstack-protector-strong -D_FORTIFY_SOURCE=2 -ffunction-sections -fdata-sections -fno-common -pthread
 LDFLAGS += -pthread -Wl,--gc-sections -Wl,-z,relro,-z,now
 ifdef CI
