@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/fw/cpus.h"
 #include "hv/kvm/cpuid.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -312,7 +313,7 @@ static void paravirt_leaves(struct leaves *l, const struct kvm_vm *vm)
 int kvm_cpuid_apply(const struct kvm_vm *vm, const struct env *env, unsigned index, int vcpu_fd, struct err *err)
 {
 	auto_free struct leaves *l = calloc(1, sizeof *l);
-	uint32_t apic_id = env_apic_id(env, index);
+	uint32_t apic_id = cpus_apic_id(&env->cpu, index);
 
 	if (!l)
 		return err_set(err, -ENOMEM, "no memory");

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+#include "hv/fw/cpus.h"
 #include "hv/kvm/cpuid.h"
 #include "hv/kvm/state.h"
 #include "lib/log.h"
@@ -64,7 +65,7 @@ int vcpu_create(struct kvm_vm *vm, const struct env *env, unsigned index, const 
 	v->vm = vm;
 	v->host = host;
 	v->index = index;
-	v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, (unsigned long)env_apic_id(env, index));
+	v->fd = ioctl(vm->vm_fd, KVM_CREATE_VCPU, (unsigned long)cpus_apic_id(&env->cpu, index));
 	if (v->fd < 0)
 		r = err_set(err, -errno, "vCPU %u can't be made: %s (KVM allows %d here)", index, strerror(errno), vm->caps.max_vcpus);
 	else

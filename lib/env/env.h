@@ -139,8 +139,6 @@ int env_parse(const char *name, const void *blob, size_t len, struct env **env, 
 void env_free(struct env *env);
 
 static inline unsigned env_cpu_count(const struct env *env) { return env->cpu.sockets * env->cpu.cores * env->cpu.threads; }
-/* APIC id of logical CPU index (0 … count-1): threads, cores and sockets each fill up a power of two (Intel SDM 8.9.1). */
-unsigned env_apic_id(const struct env *env, unsigned index);
 
 /* Linux's /proc/cpuinfo name of a feature bit, or NULL when it has none here. */
 const char *env_cpuid_name(enum env_cpuid_word word, unsigned bit);
