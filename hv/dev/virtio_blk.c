@@ -228,7 +228,7 @@ static void run(struct virtio_blk *b)
 			begin(b, q);
 		}
 		/* Without a free request the next completion comes back here. */
-	} while (budget && !b->stalled && virtio_ring_listen(r));
+	} while (budget && !b->stalled && virtio_pci_listen(&b->virtio, 0));
 	b->in_round = false;
 	if (!budget)
 		virtio_pci_again(&b->virtio, 0, 0);

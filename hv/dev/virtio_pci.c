@@ -82,6 +82,13 @@ bool virtio_pci_pop(struct virtio_pci *v, unsigned queue, struct virtio_chain *c
 	return n > 0;
 }
 
+bool virtio_pci_listen(struct virtio_pci *v, unsigned queue)
+{
+	struct virtio_ring *r = virtio_pci_ring(v, queue);
+
+	return r && virtio_ring_listen(r);
+}
+
 void virtio_pci_notify(struct virtio_pci *v, unsigned queue)
 {
 	if (queue < v->model.queues && virtio_pci_ring(v, queue))

@@ -119,3 +119,5 @@ void virtio_pci_again(struct virtio_pci *v, unsigned queue, uint64_t delay_ns);
 void virtio_pci_break(struct virtio_pci *v, unsigned queue, const char *why);
 /* virtio_ring_pop, with a broken ring turned into virtio_pci_break: true when c holds a chain. */
 bool virtio_pci_pop(struct virtio_pci *v, unsigned queue, struct virtio_chain *c);
+/* virtio_ring_listen for a queue in use: true when virtio_pci_pop has something new to say. */
+bool virtio_pci_listen(struct virtio_pci *v, unsigned queue);

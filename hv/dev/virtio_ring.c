@@ -341,3 +341,13 @@ void virtio_chain_skip(struct virtio_chain *c, uint64_t n)
 		c->readable--;
 	}
 }
+
+uint8_t *virtio_chain_byte(const struct virtio_chain *c, uint64_t off)
+{
+	for (unsigned i = c->readable; i < c->readable + c->writable; i++) {
+		if (off < c->iov[i].iov_len)
+			return (uint8_t *)c->iov[i].iov_base + off;
+		off -= c->iov[i].iov_len;
+	}
+	return NULL;
+}

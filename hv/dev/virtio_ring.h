@@ -70,3 +70,5 @@ size_t virtio_chain_read(const struct virtio_chain *c, uint64_t off, void *dst, 
 size_t virtio_chain_write(const struct virtio_chain *c, uint64_t off, const void *src, size_t len);
 /* Cut the first n bytes off the readable part, by moving segments; n <= read_len. */
 void virtio_chain_skip(struct virtio_chain *c, uint64_t n);
+/* Where byte off of the writable part lies, or NULL past its end. */
+uint8_t *virtio_chain_byte(const struct virtio_chain *c, uint64_t off);
