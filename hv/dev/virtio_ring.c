@@ -61,7 +61,7 @@ int virtio_ring_start(struct virtio_ring *r)
 	if (!r->desc || !r->avail || !r->used)
 		return refuse(r, "queue address is misaligned or outside memory");
 	r->next_avail = r->next_used = r->signalled = 0;
-	r->signalled_valid = r->quiet = false;
+	r->signalled_valid = r->quiet = r->unsignalled = false;
 	r->fault = NULL;
 	r->live = true;
 	return 0;
@@ -220,6 +220,7 @@ void virtio_ring_show(struct virtio_ring *r, uint16_t count)
 {
 	if (!r->live)
 		return;
+	r->unsignalled = true;
 	r->next_used = (uint16_t)(r->next_used + count);
 	/* Data and elements are seen before the index: pairs with virtio_rmb() in Linux's virtqueue_get_buf_ctx_split(). */
 	__atomic_store_n(&r->used[IDX], htole16(r->next_used), __ATOMIC_RELEASE);
@@ -250,8 +251,9 @@ bool virtio_ring_should_signal(struct virtio_ring *r)
 {
 	bool wants;
 
-	if (!r->live)
+	if (!r->live || !r->unsignalled)
 		return false;
+	r->unsignalled = false;
 	/*
 	 * The used index is visible before the driver's wish is read, or both sides could miss each other:
 	 * pairs with virtio_mb() in Linux's virtqueue_poll() and virtio_store_mb() in virtqueue_enable_cb_delayed_split().

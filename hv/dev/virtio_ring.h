@@ -31,6 +31,7 @@ struct virtio_ring {
 	uint16_t next_used;		/* used index as the driver sees it */
 	uint16_t signalled;		/* used index at the last look at the used event */
 	bool signalled_valid;
+	bool unsignalled;		/* something was shown since the driver's wish was last asked */
 	uint64_t chains, signals, suppressed;	/* taken; interrupts wanted and not wanted by the driver */
 };
 
@@ -57,7 +58,7 @@ void virtio_ring_fill(struct virtio_ring *r, uint16_t off, uint16_t head, uint32
 void virtio_ring_show(struct virtio_ring *r, uint16_t count);
 /* Fill and show one. */
 void virtio_ring_push(struct virtio_ring *r, uint16_t head, uint32_t written);
-/* After a show: does the driver want an interrupt? Asks once per batch. */
+/* Does the driver want an interrupt for what was shown since the last call? Never for nothing. */
 bool virtio_ring_should_signal(struct virtio_ring *r);
 
 /* Tell the driver that notifications are not needed: we are looking anyway. */

@@ -357,11 +357,24 @@ static void used_elements_appear_together(void)
 	end();
 }
 
+static void push_some(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		vq_add(&q, (struct buffer[]){ { 0x2000, 4, W } }, 1);
+		check_eq(virtio_ring_pop(&ring, &c), 1);
+		virtio_ring_push(&ring, c.head, 0);
+	}
+}
+
 static void flags_suppress_without_event_index(void)
 {
 	begin(4, false);
+	check(!virtio_ring_should_signal(&ring));	/* nothing was shown */
+	push_some(1);
 	check(virtio_ring_should_signal(&ring));
+	check(!virtio_ring_should_signal(&ring));
 	q.avail[0] = htole16(VRING_AVAIL_F_NO_INTERRUPT);
+	push_some(1);
 	check(!virtio_ring_should_signal(&ring));
 	check_eq(ring.signals, 1);
 	check_eq(ring.suppressed, 1);
@@ -373,15 +386,6 @@ static void flags_suppress_without_event_index(void)
 	vq_add(&q, (struct buffer[]){ { 0x2000, 4, W } }, 1);
 	check(virtio_ring_listen(&ring));	/* it came without a notification */
 	end();
-}
-
-static void push_some(unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		vq_add(&q, (struct buffer[]){ { 0x2000, 4, W } }, 1);
-		check_eq(virtio_ring_pop(&ring, &c), 1);
-		virtio_ring_push(&ring, c.head, 0);
-	}
 }
 
 static void event_index_asks_for_one_interrupt(void)
