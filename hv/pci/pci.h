@@ -83,7 +83,7 @@ struct pci_dev {
 	uint8_t devfn;
 	struct pci_bus *bus;		/* NULL until attached */
 	struct pci_bus *secondary;	/* bridges and root ports: the bus below */
-	const struct pci_dev_ops *ops;
+	struct pci_dev_ops ops;		/* every slot set */
 	void *ctx;
 	uint16_t config_size;		/* 256 or 4096 */
 	uint8_t config[PCIE_CONFIG_SIZE], writable[PCIE_CONFIG_SIZE], clear_on_1[PCIE_CONFIG_SIZE], initial[PCIE_CONFIG_SIZE];
@@ -93,12 +93,13 @@ struct pci_dev {
 	uint16_t cap_end;		/* next free byte for capabilities */
 	uint8_t cap_last;		/* where the last capability's next pointer stands */
 	bool express;
-	bool intx;			/* level the device drives */
+	bool intx;			/* level the device asks for */
+	bool intx_driven;		/* level the host was told */
 };
 
 /* The way out of the tree: implemented by the machine, and by tests. */
 struct pci_host_ops {
-	void (*intx)(void *ctx, uint8_t root_devfn, unsigned pin, int level);	/* pin 0…3 = INTA…D on the root bus, after swizzling; counted per source */
+	void (*intx)(void *ctx, uint8_t root_devfn, unsigned pin, int level);	/* pin 0…3 = INTA…D on the root bus, after swizzling; told of each source's changes only, so it counts sources */
 	void (*msi)(void *ctx, uint64_t addr, uint32_t data);
 };
 
