@@ -40,6 +40,9 @@ int env_node_fail(const struct env_node *n, const char *property, const char *fm
 
 	if (fdt_get_path(n->fdt, n->off, path, sizeof path))
 		strcpy(path, "?");
+	for (char *c = path; *c; c++)
+		if (!isprint((unsigned char)*c))
+			*c = '?';
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
@@ -136,6 +139,9 @@ static int check_text(const struct env_node *n, const struct env_prop *p, const 
 	for (const char *c = s; *c; c++)
 		if (*c < 0x20 || *c > 0x7e)
 			return env_node_fail(n, p->name, "holds byte 0x%02x, only printable ASCII is allowed", (unsigned char)*c);
+	if (len != p->min && p->min == p->max)
+		return env_node_fail(n, p->name, "\"%s\" has %zu characters, exactly %llu are allowed", env_shown(s).s, len,
+			(unsigned long long)p->min);
 	if (len < p->min || len > p->max)
 		return env_node_fail(n, p->name, "\"%s\" has %zu characters, %llu to %llu are allowed", env_shown(s).s, len,
 			(unsigned long long)p->min, (unsigned long long)p->max);

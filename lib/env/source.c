@@ -65,7 +65,8 @@ static int read_back(int fd, size_t max, char **text, size_t *len)
 static int fail_dtc(const char *path, int status, int messages, struct err *err)
 {
 	auto_free char *text = NULL;
-	size_t len = 0;
+	char all[sizeof err->text] = "", *rest;
+	size_t len = 0, used = 0;
 
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return err_set(err, -ENOENT, "%s: cannot run dtc; install device-tree-compiler", path);
@@ -74,14 +75,12 @@ static int fail_dtc(const char *path, int status, int messages, struct err *err)
 			WTERMSIG(status), SECONDS_MAX, OUTPUT_MAX >> 10);
 	if (read_back(messages, sizeof err->text, &text, &len))
 		return err_set(err, -EINVAL, "%s: dtc failed", path);
-	while (len && text[len - 1] == '\n')
-		text[--len] = 0;
-	for (char *c = text; *c; c++)
-		if (*c == '\n')
-			*c = ';';
-		else if ((unsigned char)*c < 0x20)
+	for (const char *line = strtok_r(text, "\n", &rest); line && used < sizeof all; line = strtok_r(NULL, "\n", &rest))
+		used += (size_t)snprintf(all + used, sizeof all - used, "%s%s", used ? "; " : "", line);
+	for (char *c = all; *c; c++)
+		if ((unsigned char)*c < 0x20)
 			*c = ' ';
-	return err_set(err, -EINVAL, "%s: dtc: %s", path, len ? text : "failed without a message");
+	return err_set(err, -EINVAL, "%s: dtc: %s", path, used ? all : "failed without a message");
 }
 
 int env_compile(const char *path, void **blob, size_t *len, struct err *err)

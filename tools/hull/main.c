@@ -64,7 +64,7 @@ int command_fail(const char *fmt, ...)
 
 int command_usage(const struct command *c)
 {
-	fprintf(stderr, "usage: hull %s %s\n", c->words, c->arguments);
+	fprintf(stderr, "usage: hull %s%s%s\n", c->words, *c->arguments ? " " : "", c->arguments);
 	return HULL_TROUBLE;
 }
 
@@ -99,7 +99,7 @@ static void print_help(void)
 
 static void print_command(const struct command *c)
 {
-	printf("usage: hull %s %s\n\n%s\n", c->words, c->arguments, c->summary);
+	printf("usage: hull %s%s%s\n\n%s\n", c->words, *c->arguments ? " " : "", c->arguments, c->summary);
 	if (c->help)
 		printf("\n%s\n", c->help);
 }
