@@ -11,6 +11,9 @@
 #include "hv/stats.h"
 #include "lib/bits.h"
 
+/* Entries of KVM's ring: it is one page, and the kernel's macro for this wants a PAGE_SIZE. */
+#define COALESCED_MAX ((4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+
 /* ---- what vCPUs ask of the machine */
 
 static void drain_coalesced(struct machine *m)
@@ -19,10 +22,10 @@ static void drain_coalesced(struct machine *m)
 
 	while (ring && ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
 		uint32_t first = ring->first;
-		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first % KVM_COALESCED_MMIO_MAX];
+		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first % COALESCED_MAX];
 
 		bus_write(e->pio ? &m->ports : &m->mmio, e->phys_addr, e->len > 8 ? 8 : e->len, get_le(e->data, e->len));
-		__atomic_store_n(&ring->first, (first + 1) % KVM_COALESCED_MMIO_MAX, __ATOMIC_RELEASE);
+		__atomic_store_n(&ring->first, (uint32_t)((first + 1) % COALESCED_MAX), __ATOMIC_RELEASE);
 	}
 }
 
