@@ -18,7 +18,7 @@
 #define ENV_MAX_CACHES 4
 #define ENV_MAX_DIMMS 16
 #define ENV_MAX_OEM_STRINGS 16
-#define ENV_CPUID_WORDS 10
+#define ENV_CPUID_WORDS 11
 
 enum env_firmware { ENV_BIOS, ENV_UEFI };
 enum env_clock { ENV_CLOCK_UTC, ENV_CLOCK_LOCALTIME };
@@ -74,7 +74,7 @@ struct env_cpu {
 
 enum env_cpuid_word {
 	ENV_CPUID_1_EDX, ENV_CPUID_1_ECX, ENV_CPUID_7_0_EBX, ENV_CPUID_7_0_ECX, ENV_CPUID_7_0_EDX,
-	ENV_CPUID_80000001_EDX, ENV_CPUID_80000001_ECX, ENV_CPUID_80000007_EDX, ENV_CPUID_80000008_EBX, ENV_CPUID_D_1_EAX,
+	ENV_CPUID_80000001_EDX, ENV_CPUID_80000001_ECX, ENV_CPUID_80000007_EDX, ENV_CPUID_80000008_EBX, ENV_CPUID_D_1_EAX, ENV_CPUID_6_EAX,
 };
 
 struct env_disk {	/* one port of an ahci controller, or the medium of a virtio-blk device */
