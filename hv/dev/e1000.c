@@ -3,7 +3,6 @@
 #include "hv/dev/e1000_priv.h"
 #include <errno.h>
 #include <stdlib.h>
-#include "lib/scope.h"
 
 enum { BAR_REGS = 0, BAR_IO = 1, REGS_SIZE = 0x20000, IO_SIZE = 64 };
 enum { PBA_DEFAULT = 0x00100030, CTRL_DEFAULT = 0x00140241, LEDCTL_DEFAULT = 0x07061302, TIPG_DEFAULT = 0x00602008,
@@ -97,7 +96,7 @@ void e1000_count_size(struct e1000 *n, unsigned first, size_t len)
 	static const uint16_t most[] = { 64, 127, 255, 511, 1023 };
 	unsigned i = 0;
 
-	while (i < array_len(most) && len > most[i])
+	while (i < sizeof most / sizeof most[0] && len > most[i])
 		i++;
 	e1000_count(n, first + i, 1);
 }
@@ -282,7 +281,7 @@ static uint64_t read_regs(struct e1000 *n, uint64_t off, unsigned size)
 	uint64_t val = 0;
 
 	for (unsigned done = 0; done < size;) {
-		unsigned at = off + done & 3, take_bytes = 4 - at < size - done ? 4 - at : size - done;
+		unsigned at = (off + done) & 3, take_bytes = 4 - at < size - done ? 4 - at : size - done;
 
 		val |= ((uint64_t)read_reg(n, (unsigned)((off + done) / 4)) >> at * 8 & bits_mask(take_bytes)) << done * 8;
 		done += take_bytes;
@@ -293,7 +292,7 @@ static uint64_t read_regs(struct e1000 *n, uint64_t off, unsigned size)
 static void write_regs(struct e1000 *n, uint64_t off, unsigned size, uint64_t val)
 {
 	for (unsigned done = 0; done < size;) {
-		unsigned at = off + done & 3, put_bytes = 4 - at < size - done ? 4 - at : size - done;
+		unsigned at = (off + done) & 3, put_bytes = 4 - at < size - done ? 4 - at : size - done;
 		uint32_t mask = (uint32_t)(bits_mask(put_bytes) << at * 8);
 
 		write_reg(n, (unsigned)((off + done) / 4), (uint32_t)(val >> done * 8 << at * 8), mask);

@@ -54,7 +54,7 @@ static void rising_edge(struct e1000_eeprom *e, bool bit)
 		e->data_out = e->out >> 15;
 		e->out = (uint16_t)(e->out << 1);
 		if (!--e->left) {	/* a read goes on with the next word */
-			e->at = (e->at + 1) % E1000_EEPROM_WORDS;
+			e->at = (uint8_t)((e->at + 1) % E1000_EEPROM_WORDS);
 			e->out = e->word[e->at];
 			e->left = 16;
 		}

@@ -273,25 +273,6 @@ static bool has_room(struct e1000 *n, unsigned frames, size_t len)
 	return false;
 }
 
-/* Filters and limits for the frame as it was on the wire; false: not for us. */
-static bool wanted(struct rx *rx, const uint8_t *frame, size_t len, size_t longest)
-{
-	struct e1000 *n = rx->n;
-
-	e1000_count(n, R_TPR, 1);
-	e1000_count64(n, R_TORL, (uint32_t)len + E1000_FCS);
-	if (!accept(rx, frame, len)) {
-		n->faults.rx_filtered++;
-		return false;
-	}
-	if (longest + E1000_FCS > (n->reg[R_RCTL] & RCTL_LPE ? LONGEST : LONG)) {
-		n->faults.rx_long++;
-		e1000_count(n, R_ROC, 1);
-		return false;
-	}
-	return true;
-}
-
 bool e1000_rx_frame(struct e1000 *n, const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len)
 {
 	struct rx rx = { .n = n };
@@ -299,6 +280,7 @@ bool e1000_rx_frame(struct e1000 *n, const struct virtio_net_hdr_v1 *hdr, const 
 	struct e1000_ring ring;
 	unsigned segments;
 	size_t longest = len;
+	bool wanted, fits;
 
 	if (!(n->reg[R_RCTL] & RCTL_EN) || !pci_dev_may_dma(&n->pci)) {
 		n->faults.rx_off++;
@@ -315,10 +297,17 @@ bool e1000_rx_frame(struct e1000 *n, const struct virtio_net_hdr_v1 *hdr, const 
 		n->faults.rx_ring++;
 		return true;
 	}
-	if (!wanted(&rx, frame, len, longest))
-		return true;
-	if (!has_room(n, segments, longest < NET_ETH_MIN ? NET_ETH_MIN : longest))
+	wanted = accept(&rx, frame, len);
+	fits = longest + E1000_FCS <= (n->reg[R_RCTL] & RCTL_LPE ? LONGEST : LONG);
+	if (wanted && fits && !has_room(n, segments, longest < NET_ETH_MIN ? NET_ETH_MIN : longest))
 		return false;
+	e1000_count(n, R_TPR, 1);
+	e1000_count64(n, R_TORL, (uint32_t)len + E1000_FCS);
+	if (!wanted || !fits) {
+		*(wanted ? &n->faults.rx_long : &n->faults.rx_filtered) += 1;
+		e1000_count(n, R_ROC, wanted);
+		return true;
+	}
 	rx.trusted = hdr->flags & (VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID);
 	if (segments == 1 && !(hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		deliver(&rx, frame, len);
