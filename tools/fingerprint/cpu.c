@@ -191,11 +191,14 @@ void collect_cpu(const struct source *s)
 	hypervisor_fact(s);
 }
 
+/* False when the leaf says that there are no more: all zero, or a topology level of no kind (leaves 0xb and 0x1f). */
 static bool print_subleaf(FILE *out, uint32_t leaf, uint32_t subleaf)
 {
 	struct leaf l = ask(leaf, subleaf);
 
 	if (!(l.r[EAX] | l.r[EBX] | l.r[ECX] | l.r[EDX]))
+		return false;
+	if ((leaf == 0xb || leaf == 0x1f) && !(l.r[ECX] >> 8))
 		return false;
 	fprintf(out, "%08x.%x eax=%08x ebx=%08x ecx=%08x edx=%08x\n", leaf, subleaf, l.r[EAX], l.r[EBX], l.r[ECX], l.r[EDX]);
 	return true;
