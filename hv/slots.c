@@ -70,7 +70,7 @@ static int open_wire(struct machine *m, struct slot *s, struct err *err)
 	else if (!strncmp(wire, "listen:", 7))
 		r = net_socket_open(wire + 7, true, m->loop, &s->wire, err);
 	else
-		r = err_set(err, -EINVAL, "\"%s\" is no wire: tap:DEVICE, socket:PATH, listen:PATH, up or down", wire);
+		r = err_set(err, -EINVAL, "\"%s\" is no wire: tap:DEVICE, socket:ADDRESS, listen:ADDRESS, up or down", wire);
 	if (r && !err->code)
 		err_set(err, r, "%s", strerror(-r));
 	return r ? err_prefix(err, "%s", key) : 0;
