@@ -69,7 +69,7 @@ static void reject(const char *path)
 
 	check_or_return(f && fgets(line, sizeof line, f) && !strncmp(line, start, sizeof start - 1));
 	end = strstr(line, " */");
-	check_or_return(end);
+	check_or_return(end != NULL);
 	*end = 0;
 	snprintf(expected, sizeof expected, "%s: %s", path, line + sizeof start - 1);
 	expected[sizeof err.text - 1] = 0;
@@ -144,7 +144,8 @@ static void check_sample_pci(const struct env *env)
 	check_eq(lan->kind, ENV_PCI_E1000);
 	check_eq(lan->parent, -1);
 	check_eq(lan->device, 5);
-	check_eq(lan->vendor_id << 16 | lan->device_id, 0x8086100e);
+	check_eq(lan->vendor_id, 0x8086);
+	check_eq(lan->device_id, 0x100e);
 	check_eq(lan->revision, 3);
 	check_eq(lan->subsystem_device, 0x1100);
 	check_eq(lan->onboard_index, 1);
