@@ -21,7 +21,7 @@ static const struct env_word clocks[] = { { "utc", ENV_CLOCK_UTC }, { "localtime
 
 static const struct env_prop root_props[] = {
 	{ "compatible", ENV_T_TEXT, ENV_FIELD(struct own, compatible), .required = true, .max = 64 },
-	{ "hostname", ENV_T_TEXT, ENV_FIELD(struct own, env.hostname), .required = true, .min = 1, .max = 63, .plain = true },
+	{ "hostname", ENV_T_TEXT, ENV_FIELD(struct own, env.hostname), .required = true, .min = 1, .max = 63 },
 	{ "uuid", ENV_T_UUID, ENV_FIELD(struct own, env.uuid), .required = true },
 	{ "firmware", ENV_T_WORD, ENV_FIELD(struct own, env.firmware), .words = firmwares, .def = ENV_BIOS },
 	{ "clock", ENV_T_WORD, ENV_FIELD(struct own, env.clock), .words = clocks, .def = ENV_CLOCK_UTC },
@@ -42,6 +42,15 @@ char *env_path_room(struct env *env, unsigned i)
 	return own->paths[i];
 }
 
+static bool is_hostname(const char *s)
+{
+	if (!isalnum((unsigned char)*s))
+		return false;
+	while (isalnum((unsigned char)*s) || *s == '.' || *s == '-')
+		s++;
+	return !*s;
+}
+
 static int read_root(struct own *own, const char *name, struct err *err)
 {
 	const struct env_node root = { .file = name, .fdt = own->blob, .off = 0, .err = err };
@@ -54,8 +63,9 @@ static int read_root(struct own *own, const char *name, struct err *err)
 	if (strcmp(own->compatible, "hull,environment-1"))
 		return env_node_fail(&root, "compatible", "\"%s\" is not known; \"hull,environment-1\" is allowed",
 			env_shown(own->compatible).s);
-	if (!isalnum((unsigned char)env->hostname[0]) || strchr(env->hostname, '_'))
-		return env_node_fail(&root, "hostname", "\"%s\" must start with a letter or digit and hold no '_'", env->hostname);
+	if (!is_hostname(env->hostname))
+		return env_node_fail(&root, "hostname", "\"%s\" must hold letters, digits, '.' and '-' only and start with a letter or digit",
+			env->hostname);
 	env_default_smbios(env);
 	env_default_acpi(env);
 	env->bmc.kind = "";

@@ -147,8 +147,8 @@ static int check_text(const struct env_node *n, const struct env_prop *p, const 
 			(unsigned long long)p->min, (unsigned long long)p->max);
 	if (p->plain)
 		for (const char *c = s; *c; c++)
-			if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
-				return env_node_fail(n, p->name, "\"%s\" holds '%c', only letters, digits, '.', '_' and '-' are allowed",
+			if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) && *c != '_' && *c != '-')
+				return env_node_fail(n, p->name, "\"%s\" holds '%c', only small letters, digits, '_' and '-' are allowed",
 					env_shown(s).s, *c);
 	return 0;
 }
