@@ -64,7 +64,8 @@ static int read_root(struct own *own, const char *name, struct err *err)
 		return env_node_fail(&root, "compatible", "\"%s\" is not known; \"hull,environment-1\" is allowed",
 			env_shown(own->compatible).s);
 	if (!is_hostname(env->hostname))
-		return env_node_fail(&root, "hostname", "\"%s\" must hold letters, digits, '.' and '-' only and start with a letter or digit",
+		return env_node_fail(&root, "hostname",
+			"\"%s\" must hold letters, digits, '.' and '-' only and start with a letter or digit",
 			env->hostname);
 	env_default_smbios(env);
 	env_default_acpi(env);

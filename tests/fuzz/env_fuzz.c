@@ -37,22 +37,25 @@ static void check_env(const struct env *env)
 }
 
 static const char *const nodes[] = {
-	"smbios", "bios", "system", "board", "chassis", "processor", "memory", "acpi", "cpu", "cache@0", "cache@1", "memory", "chipset",
-	"pci", "lan@5,0", "a@6,0", "b@0,0", "port@1c,0", "sata@1f,2", "smbus@1f,3", "disk@0", "disk@1", "cd@2", "bmc", "x", "cache@g",
+	"smbios", "bios", "system", "board", "chassis", "processor", "memory", "acpi", "cpu", "cache@0", "cache@1", "memory",
+	"chipset", "pci", "lan@5,0", "a@6,0", "b@0,0", "port@1c,0", "sata@1f,2", "smbus@1f,3", "disk@0", "disk@1", "cd@2",
+	"bmc", "x", "cache@g",
 };
 static const char *const props[] = {
-	"entry-point", "oem-strings", "vendor", "version", "release-date", "release", "uefi", "rom-kib", "manufacturer", "product", "serial",
-	"sku", "family", "asset-tag", "location", "type", "socket-prefix", "max-mhz", "upgrade", "locator-prefix", "dimm-size", "oem-id",
-	"oem-table-id", "creator-id", "creator-revision", "sockets", "cores", "threads", "model-name", "model", "stepping", "phys-bits",
-	"max-leaf", "max-ext-leaf", "features", "paravirt", "level", "size-kib", "ways", "line", "shared-by", "size", "subsystem", "serial0",
-	"hpet", "compatible", "label", "id", "revision", "sun", "slot", "chassis", "hotplug", "mac", "segment", "onboard-index",
-	"onboard-label", "ports", "firmware", "wwn", "logical-sector", "physical-sector", "rotation", "boot", "ip", "kind", "hostname",
-	"uuid", "clock", "unknown",
+	"entry-point", "oem-strings", "vendor", "version", "release-date", "release", "uefi", "rom-kib", "manufacturer",
+	"product", "serial", "sku", "family", "asset-tag", "location", "type", "socket-prefix", "max-mhz", "upgrade",
+	"locator-prefix", "dimm-size", "oem-id", "oem-table-id", "creator-id", "creator-revision", "sockets", "cores",
+	"threads", "model-name", "model", "stepping", "phys-bits", "max-leaf", "max-ext-leaf", "features", "paravirt",
+	"level", "size-kib", "ways", "line", "shared-by", "size", "subsystem", "serial0", "hpet", "compatible", "label",
+	"id", "revision", "sun", "slot", "chassis", "hotplug", "mac", "segment", "onboard-index", "onboard-label", "ports",
+	"firmware", "wwn", "logical-sector", "physical-sector", "rotation", "boot", "ip", "kind", "hostname", "uuid",
+	"clock", "unknown",
 };
 static const char *const texts[] = {
-	"hull,environment-1", "web", "4c4c4544-0037-4a10-8052-b4c04f4d3132", "bios", "uefi", "utc", "q35", "i440fx", "2.8", "3.0",
-	"GenuineIntel", "AuthenticAMD", "fpu", "avx2", "lm", "data", "unified", "e1000", "ahci", "smbus", "pcie-root-port", "pci-bridge",
-	"virtio-blk", "virtio-net", "virtio-rng", "net0", "sda", "192.0.2.1", "ipmi-2.0", "03/14/2019", "",
+	"hull,environment-1", "web", "4c4c4544-0037-4a10-8052-b4c04f4d3132", "bios", "uefi", "utc", "q35", "i440fx", "2.8",
+	"3.0", "GenuineIntel", "AuthenticAMD", "fpu", "avx2", "lm", "data", "unified", "e1000", "ahci", "smbus",
+	"pcie-root-port", "pci-bridge", "virtio-blk", "virtio-net", "virtio-rng", "net0", "sda", "192.0.2.1", "ipmi-2.0",
+	"03/14/2019", "",
 };
 #define PICK(a, i) (a)[(i) % (sizeof(a) / sizeof((a)[0]))]
 

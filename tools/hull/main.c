@@ -14,7 +14,8 @@ static int run_fingerprint(const struct command *self, int argc, char **argv);
 static int run_help(const struct command *self, int argc, char **argv);
 
 static const struct command top_commands[] = {
-	{ "fingerprint", "[ARGUMENT…]", "print what this system sees of its machine (runs hull-fingerprint)", NULL, run_fingerprint },
+	{ "fingerprint", "[ARGUMENT…]", "print what this system sees of its machine (runs hull-fingerprint)", NULL,
+		run_fingerprint },
 	{ "help", "[COMMAND]", "say how a command is used", NULL, run_help },
 	{ NULL },
 };

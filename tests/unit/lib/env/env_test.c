@@ -87,7 +87,8 @@ static void rejects_the_golden_faults_with_their_message(void)
 
 static void check_sample_identity(const struct env *env)
 {
-	static const uint8_t uuid[16] = { 0x4c, 0x4c, 0x45, 0x44, 0, 0x37, 0x4a, 0x10, 0x80, 0x52, 0xb4, 0xc0, 0x4f, 0x4d, 0x31, 0x32 };
+	static const uint8_t uuid[16] = { 0x4c, 0x4c, 0x45, 0x44, 0, 0x37, 0x4a, 0x10, 0x80, 0x52, 0xb4, 0xc0, 0x4f, 0x4d,
+		0x31, 0x32 };
 
 	check_str(env->hostname, "dc-web01");
 	check(!memcmp(env->uuid, uuid, 16));
@@ -287,7 +288,8 @@ static void a_blob_of_an_old_version_is_refused(void)
 		fdt_set_version(blob, version);
 		fdt_set_last_comp_version(blob, version);
 		check_eq(env_parse("old", blob, len, &env, &err), -EINVAL);
-		check_str(err.text, "old: is not a device tree blob (FDT_ERR_BADVERSION); compile a .dts with `hull env compile`");
+		check_str(err.text,
+			"old: is not a device tree blob (FDT_ERR_BADVERSION); compile a .dts with `hull env compile`");
 	}
 }
 
@@ -366,8 +368,10 @@ static void trees_that_no_compiler_writes_are_refused(void)
 	check_made(make_repeated_node, "made: /acpi: this node stands twice");
 	check_made(make_unterminated, "made: /: hostname: must be one string, \"…\"");
 	check_made(make_empty_string, "made: /: hostname: must be one string, \"…\"");
-	check_made(make_odd_name, "made: /: unknown property \"?[2J?\"; allowed here: compatible, hostname, uuid, firmware, clock");
-	check_made(make_odd_function, "made: /pci/?@5,0: \"?@5,0\" must be NAME@DEVICE,FUNCTION: a name of 1 to 31 small letters, "
+	check_made(make_odd_name,
+		"made: /: unknown property \"?[2J?\"; allowed here: compatible, hostname, uuid, firmware, clock");
+	check_made(make_odd_function,
+		"made: /pci/?@5,0: \"?@5,0\" must be NAME@DEVICE,FUNCTION: a name of 1 to 31 small letters, "
 		"digits and '-', a device of 0 to 1f, a function of 0 to 7, both hexadecimal");
 }
 
