@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/dev/virtio_net.h"
+#include <errno.h>
+#include <linux/if_tun.h>
+#include <stdlib.h>
+#include <string.h>
+#include "lib/bits.h"
+#include "lib/buf.h"
+#include "lib/log.h"
+
+#define QUEUE_SIZE 256
+#define CTRL_QUEUE_SIZE 64
+#define ETH_HEADER 14
+#define HEADER sizeof(struct virtio_net_hdr_v1)
+#define NUM_BUFFERS offsetof(struct virtio_net_hdr_v1, num_buffers)
+
+enum { RX, TX, CTRL, QUEUES };
+
+/* What CTRL_RX switches, at the bit of its command. */
+enum { PROMISC = BIT(VIRTIO_NET_CTRL_RX_PROMISC), ALLMULTI = BIT(VIRTIO_NET_CTRL_RX_ALLMULTI),
+	ALLUNI = BIT(VIRTIO_NET_CTRL_RX_ALLUNI), NOMULTI = BIT(VIRTIO_NET_CTRL_RX_NOMULTI),
+	NOUNI = BIT(VIRTIO_NET_CTRL_RX_NOUNI), NOBCAST = BIT(VIRTIO_NET_CTRL_RX_NOBCAST) };
+
+struct mac_list { unsigned count; bool overflow; uint8_t mac[VIRTIO_NET_MACS][6]; };
+
+struct virtio_net {
+	struct virtio_pci virtio;
+	struct net_port *port;
+	const struct env_pci *env;
+	uint8_t config[12];		/* MAC, status, pairs, MTU: the last two unused */
+	bool starved;			/* a frame waits at the port for receive buffers */
+	bool batch;			/* several frames are coming: one interrupt at the end */
+	uint64_t guest_offloads;	/* VIRTIO_NET_F_GUEST_* now in force */
+	uint8_t mode;
+	struct mac_list unicast, multicast;
+	uint32_t vlans[128];
+	struct virtio_net_stats stats;
+	/* a wire that answers inside send finds the transmit chain still in use */
+	struct iovec rx_iov[QUEUE_SIZE + 2], iov[QUEUE_SIZE + 2];
+	uint8_t command[4096];
+};
+
+static struct virtio_chain chain_of(struct virtio_net *n)
+{
+	return (struct virtio_chain){ .iov = n->iov, .max = QUEUE_SIZE + 2 };
+}
+
+/* ---- wire to guest */
+
+static bool listed(const struct mac_list *l, const uint8_t *mac)
+{
+	for (unsigned i = 0; i < l->count; i++) {
+		if (!memcmp(l->mac[i], mac, 6))
+			return true;
+	}
+	return l->overflow;
+}
+
+static bool wanted(const struct virtio_net *n, const uint8_t *frame, size_t len)
+{
+	static const uint8_t broadcast[6] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
+
+	if (n->mode & PROMISC)
+		return true;
+	if (get_be16(frame + 12) == 0x8100 && len >= ETH_HEADER + 4) {
+		unsigned vid = get_be16(frame + ETH_HEADER) & 0xfff;
+
+		if (!(n->vlans[vid / 32] & BIT(vid % 32)))
+			return false;
+	}
+	if (!memcmp(frame, broadcast, 6))
+		return !(n->mode & NOBCAST);
+	if (frame[0] & 1)
+		return !(n->mode & NOMULTI) && (n->mode & ALLMULTI || listed(&n->multicast, frame));
+	return !(n->mode & NOUNI) && (n->mode & ALLUNI || !memcmp(frame, n->config, 6) || listed(&n->unicast, frame));
+}
+
+/* The port was told what the driver takes; a frame that says otherwise is the wire's mistake. */
+static bool agreed(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h)
+{
+	uint64_t on = n->guest_offloads;
+	uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	if (h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !(on & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
+		return false;
+	if (h->gso_type & VIRTIO_NET_HDR_GSO_ECN && !(on & BIT64(VIRTIO_NET_F_GUEST_ECN)))
+		return false;
+	return type == VIRTIO_NET_HDR_GSO_NONE ||
+	       (type == VIRTIO_NET_HDR_GSO_TCPV4 && on & BIT64(VIRTIO_NET_F_GUEST_TSO4)) ||
+	       (type == VIRTIO_NET_HDR_GSO_TCPV6 && on & BIT64(VIRTIO_NET_F_GUEST_TSO6));
+}
+
+/* The next receive buffer. When there is none the driver is asked to tell us about more. */
+static bool next_buffer(struct virtio_net *n, struct virtio_chain *c)
+{
+	*c = (struct virtio_chain){ .iov = n->rx_iov, .max = QUEUE_SIZE + 2 };
+	do {
+		if (virtio_pci_pop(&n->virtio, RX, c))
+			return true;
+		/* The wish stands behind the buffers looked at: the first one after them brings a notification. */
+	} while (virtio_pci_listen(&n->virtio, RX));
+	return false;
+}
+
+/* Bytes [off, …) of header and frame, as far as they fit into one buffer; returns how many. */
+static size_t fill(const struct virtio_chain *c, const struct virtio_net_hdr_v1 *h, const uint8_t *frame, size_t len, size_t off)
+{
+	size_t n = 0;
+
+	if (off < HEADER)
+		off += n = virtio_chain_write(c, 0, (const uint8_t *)h + off, HEADER - off);
+	return n + virtio_chain_write(c, n, frame + (off - HEADER), HEADER + len - off);
+}
+
+enum outcome { PLACED, WAIT, TOO_BIG, BROKEN };
+
+/* Header and frame into as many buffers as needed; the buffers become visible together or not at all. */
+static enum outcome place(struct virtio_net *n, struct virtio_ring *r, struct virtio_net_hdr_v1 *h, const uint8_t *frame, size_t len)
+{
+	bool merge = virtio_pci_has(&n->virtio, VIRTIO_NET_F_MRG_RXBUF);
+	uint8_t *count_at[2] = { NULL, NULL };
+	uint16_t count = 0;
+	size_t done = 0;
+
+	while (done < HEADER + len) {
+		struct virtio_chain c;
+		size_t got;
+
+		if (count == (merge ? r->size : 1)) {
+			virtio_ring_unpop(r, count);
+			return TOO_BIG;
+		}
+		if (!next_buffer(n, &c)) {
+			virtio_ring_unpop(r, count);
+			return virtio_pci_ring(&n->virtio, RX) ? WAIT : BROKEN;
+		}
+		if (c.write_len < HEADER) {
+			virtio_pci_break(&n->virtio, RX, "receive buffer smaller than a header");
+			return BROKEN;
+		}
+		for (unsigned i = 0; !count && i < 2; i++)
+			count_at[i] = virtio_chain_byte(&c, NUM_BUFFERS + i);
+		got = fill(&c, h, frame, len, done);
+		virtio_ring_fill(r, count++, c.head, (uint32_t)got);
+		done += got;
+	}
+	*count_at[0] = (uint8_t)count;
+	*count_at[1] = (uint8_t)(count >> 8);
+	virtio_ring_show(r, count);
+	return PLACED;
+}
+
+static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *frame, size_t len)
+{
+	struct virtio_net *n = nic;
+	struct virtio_ring *r = virtio_pci_ring(&n->virtio, RX);
+	struct virtio_net_hdr_v1 h = *hdr;
+
+	if (!r) {
+		n->stats.rx_no_driver++;
+		return true;
+	}
+	if (len < ETH_HEADER || len > NET_FRAME_MAX || !agreed(n, hdr)) {
+		n->stats.rx_bad++;
+		return true;
+	}
+	if (!wanted(n, frame, len)) {
+		n->stats.rx_filtered++;
+		return true;
+	}
+	h.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
+	if (!(n->guest_offloads & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
+		h.flags = 0;
+	virtio_ring_quiet(r);
+	switch (place(n, r, &h, frame, len)) {
+	case PLACED:
+		if (!n->batch)
+			virtio_pci_signal(&n->virtio, RX);
+		break;
+	case WAIT:
+		n->stats.rx_waits++;
+		n->starved = true;
+		return false;
+	case TOO_BIG:
+		n->stats.rx_too_big++;
+		break;
+	case BROKEN:
+		n->stats.rx_no_driver++;
+		break;
+	}
+	return true;
+}
+
+static void receive_notified(struct virtio_net *n)
+{
+	struct virtio_ring *r = virtio_pci_ring(&n->virtio, RX);
+
+	if (r)
+		virtio_ring_quiet(r);
+	if (!n->starved || n->batch)
+		return;
+	n->starved = false;
+	n->batch = true;
+	net_port_resume(n->port);
+	n->batch = false;
+	virtio_pci_signal(&n->virtio, RX);
+}
+
+static void carrier(void *nic, bool up)
+{
+	struct virtio_net *n = nic;
+	uint8_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+
+	if (n->config[6] == status)
+		return;
+	n->config[6] = status;
+	virtio_pci_config_changed(&n->virtio);
+}
+
+static const struct net_nic_ops nic_ops = { .receive = receive, .carrier = carrier };
+
+/* ---- guest to wire */
+
+static bool gso_valid(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h)
+{
+	uint8_t type = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+
+	if (h->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return true;
+	if (h->gso_type & VIRTIO_NET_HDR_GSO_ECN && !virtio_pci_has(&n->virtio, VIRTIO_NET_F_HOST_ECN))
+		return false;
+	if (!h->gso_size || !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return false;
+	return (type == VIRTIO_NET_HDR_GSO_TCPV4 && virtio_pci_has(&n->virtio, VIRTIO_NET_F_HOST_TSO4)) ||
+	       (type == VIRTIO_NET_HDR_GSO_TCPV6 && virtio_pci_has(&n->virtio, VIRTIO_NET_F_HOST_TSO6));
+}
+
+static bool header_valid(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h, uint64_t len)
+{
+	if (len < ETH_HEADER || len > NET_FRAME_MAX || !gso_valid(n, h))
+		return false;
+	if (h->gso_type != VIRTIO_NET_HDR_GSO_NONE && le16toh(h->hdr_len) > len)
+		return false;
+	if (!(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
+		return true;
+	return virtio_pci_has(&n->virtio, VIRTIO_NET_F_CSUM) &&
+	       (uint64_t)le16toh(h->csum_start) + le16toh(h->csum_offset) + 2 <= len;
+}
+
+static void transmit(struct virtio_net *n, struct virtio_chain *c)
+{
+	struct virtio_net_hdr_v1 h = { 0 };
+
+	if (c->read_len < HEADER) {
+		n->stats.tx_bad++;
+		return;
+	}
+	virtio_chain_read(c, 0, &h, HEADER);
+	virtio_chain_skip(c, HEADER);
+	h.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	h.num_buffers = 0;
+	if (!header_valid(n, &h, c->read_len)) {
+		n->stats.tx_bad++;
+		log_limited(LOG_WARN, "%s: the driver sent a frame with an impossible header; dropped", n->virtio.pci.name);
+		return;
+	}
+	net_port_send(n->port, &h, c->iov, c->readable);
+}
+
+/* ---- control (virtio 1.2 §5.1.6.5) */
+
+static bool control_rx(struct virtio_net *n, uint8_t command, struct rbuf *b)
+{
+	uint8_t on = rbuf_u8(b);
+	bool extra = command > VIRTIO_NET_CTRL_RX_ALLMULTI;
+
+	if (b->failed || command > VIRTIO_NET_CTRL_RX_NOBCAST ||
+	    !virtio_pci_has(&n->virtio, extra ? VIRTIO_NET_F_CTRL_RX_EXTRA : VIRTIO_NET_F_CTRL_RX))
+		return false;
+	n->mode = (uint8_t)(on ? n->mode | BIT(command) : n->mode & ~BIT(command));
+	return true;
+}
+
+static void read_list(struct rbuf *b, struct mac_list *l)
+{
+	uint32_t count = rbuf_le32(b);
+
+	l->count = count > VIRTIO_NET_MACS ? 0 : count;
+	l->overflow = count > VIRTIO_NET_MACS;
+	if (l->overflow)
+		rbuf_skip(b, (size_t)count * 6);
+	else
+		rbuf_copy(b, l->mac, (size_t)count * 6);
+}
+
+static bool control_mac(struct virtio_net *n, uint8_t command, struct rbuf *b)
+{
+	struct mac_list unicast = { 0 }, multicast = { 0 };
+	uint8_t mac[6];
+
+	if (command == VIRTIO_NET_CTRL_MAC_TABLE_SET && virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_RX)) {
+		read_list(b, &unicast);
+		read_list(b, &multicast);
+		if (b->failed || rbuf_left(b))
+			return false;
+		n->unicast = unicast;
+		n->multicast = multicast;
+		return true;
+	}
+	if (command == VIRTIO_NET_CTRL_MAC_ADDR_SET && virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
+		rbuf_copy(b, mac, sizeof mac);
+		if (b->failed || rbuf_left(b))
+			return false;
+		memcpy(n->config, mac, sizeof mac);
+		return true;
+	}
+	return false;
+}
+
+static bool control_vlan(struct virtio_net *n, uint8_t command, struct rbuf *b)
+{
+	uint16_t vid = rbuf_le16(b);
+
+	if (b->failed || vid > 4095 || command > VIRTIO_NET_CTRL_VLAN_DEL || !virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN))
+		return false;
+	if (command == VIRTIO_NET_CTRL_VLAN_ADD)
+		n->vlans[vid / 32] |= BIT(vid % 32);
+	else
+		n->vlans[vid / 32] &= ~BIT(vid % 32);
+	return true;
+}
+
+#define GUEST_OFFLOADS \
+	(BIT64(VIRTIO_NET_F_GUEST_CSUM) | BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6) | \
+	 BIT64(VIRTIO_NET_F_GUEST_ECN))
+
+static void set_offloads(struct virtio_net *n, uint64_t on)
+{
+	n->guest_offloads = on;
+	if (n->port)
+		net_port_set_offload(n->port, (on & BIT64(VIRTIO_NET_F_GUEST_CSUM) ? TUN_F_CSUM : 0) |
+						      (on & BIT64(VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0) |
+						      (on & BIT64(VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0) |
+						      (on & BIT64(VIRTIO_NET_F_GUEST_ECN) ? TUN_F_TSO_ECN : 0));
+}
+
+/* Receive segmentation rests on the receive checksum, congestion marks on segmentation (virtio 1.2 §5.1.3.1). */
+static bool offloads_valid(uint64_t on)
+{
+	uint64_t tso = BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6);
+
+	if (on & tso && !(on & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
+		return false;
+	return !(on & BIT64(VIRTIO_NET_F_GUEST_ECN)) || on & tso;
+}
+
+static bool control_offloads(struct virtio_net *n, uint8_t command, struct rbuf *b)
+{
+	uint64_t on = rbuf_le64(b);
+
+	if (b->failed || command != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || on & ~(n->virtio.driver & GUEST_OFFLOADS) ||
+	    !offloads_valid(on) || !virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
+		return false;
+	set_offloads(n, on);
+	return true;
+}
+
+static bool (*const controls[])(struct virtio_net *n, uint8_t command, struct rbuf *b) = {
+	[VIRTIO_NET_CTRL_RX] = control_rx,
+	[VIRTIO_NET_CTRL_MAC] = control_mac,
+	[VIRTIO_NET_CTRL_VLAN] = control_vlan,
+	[VIRTIO_NET_CTRL_GUEST_OFFLOADS] = control_offloads,
+};
+
+static void control(struct virtio_net *n, struct virtio_chain *c)
+{
+	struct rbuf b = rbuf_of(n->command, virtio_chain_read(c, 0, n->command, sizeof n->command));
+	uint8_t class = rbuf_u8(&b), command = rbuf_u8(&b), ack = VIRTIO_NET_ERR;
+
+	if (!b.failed && c->read_len <= sizeof n->command && class < sizeof controls / sizeof controls[0] && controls[class] &&
+	    controls[class](n, command, &b))
+		ack = VIRTIO_NET_OK;
+	else
+		n->stats.ctrl_refused++;
+	virtio_chain_write(c, 0, &ack, 1);
+}
+
+/* ---- queues */
+
+/* One round of transmit or control, bounded: a driver that adds faster than we take must not keep the lock. */
+static void drain(struct virtio_net *n, unsigned queue)
+{
+	struct virtio_ring *r = virtio_pci_ring(&n->virtio, queue);
+	unsigned budget = QUEUE_SIZE;
+
+	if (!r)
+		return;
+	do {
+		struct virtio_chain c = chain_of(n);
+
+		virtio_ring_quiet(r);
+		for (; budget && virtio_pci_pop(&n->virtio, queue, &c); budget--, c = chain_of(n)) {
+			uint16_t head = c.head;
+
+			(queue == TX ? transmit : control)(n, &c);
+			virtio_ring_push(r, head, queue == TX ? 0 : c.write_len > 0);
+		}
+	} while (budget && virtio_pci_listen(&n->virtio, queue));
+	if (!budget)
+		virtio_pci_again(&n->virtio, queue, 0);
+	virtio_pci_signal(&n->virtio, queue);
+}
+
+static void notify(void *ctx, unsigned queue)
+{
+	if (queue == RX)
+		receive_notified(ctx);
+	else
+		drain(ctx, queue);
+}
+
+/* ---- the device */
+
+static void start(void *ctx)
+{
+	struct virtio_net *n = ctx;
+
+	/* A filter that the driver can set starts closed, one that it cannot set stays open. */
+	if (virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN))
+		memset(n->vlans, 0, sizeof n->vlans);
+	set_offloads(n, n->virtio.driver & GUEST_OFFLOADS);
+	n->starved = true;	/* the port may hold a frame from before */
+}
+
+static void reset(void *ctx)
+{
+	struct virtio_net *n = ctx;
+
+	n->mode = PROMISC;
+	memset(&n->unicast, 0, sizeof n->unicast);
+	memset(&n->multicast, 0, sizeof n->multicast);
+	memset(n->vlans, 0xff, sizeof n->vlans);
+	memcpy(n->config, n->env->mac, 6);
+	set_offloads(n, 0);
+}
+
+static bool busy(void *ctx)
+{
+	return false;
+}
+
+static bool accept(void *ctx, uint64_t features)
+{
+	uint64_t host_tso = BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6);
+	uint64_t by_ctrl = BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) |
+			   BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
+
+	if (features & host_tso && !(features & BIT64(VIRTIO_NET_F_CSUM)))
+		return false;
+	if (features & BIT64(VIRTIO_NET_F_HOST_ECN) && !(features & host_tso))
+		return false;
+	if (features & by_ctrl && !(features & BIT64(VIRTIO_NET_F_CTRL_VQ)))
+		return false;
+	return offloads_valid(features & GUEST_OFFLOADS);
+}
+
+/* All of it is read only once VERSION_1 is negotiated (virtio 1.2 §5.1.4). */
+static void config_write(void *ctx, unsigned off, unsigned size, uint64_t val) {}
+
+static const struct virtio_model_ops model_ops = {
+	.notify = notify,
+	.start = start,
+	.reset = reset,
+	.busy = busy,
+	.accept = accept,
+	.config_write = config_write,
+};
+
+#define FEATURES \
+	(GUEST_OFFLOADS | BIT64(VIRTIO_NET_F_CSUM) | BIT64(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | BIT64(VIRTIO_NET_F_MAC) | \
+	 BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) | BIT64(VIRTIO_NET_F_HOST_ECN) | \
+	 BIT64(VIRTIO_NET_F_MRG_RXBUF) | BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_CTRL_VQ) | \
+	 BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) | \
+	 BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR))
+
+int virtio_net_create(struct virtio_net **net, const struct virtio_place *place, struct net_port *port, struct err *err)
+{
+	struct virtio_net *n = calloc(1, sizeof *n);
+	struct virtio_model model = {
+		.name = "virtio-net",
+		.class_code = 0x020000,
+		.ops = &model_ops,
+		.ctx = n,
+		.features = FEATURES,
+		.config_size = sizeof n->config,
+		.queues = QUEUES,
+		.queue_size = { [RX] = QUEUE_SIZE, [TX] = QUEUE_SIZE, [CTRL] = CTRL_QUEUE_SIZE },
+	};
+
+	if (!n)
+		return err_set(err, -ENOMEM, "%s: no memory for a network device", place->env->name);
+	n->env = place->env;
+	model.config = n->config;
+	virtio_pci_init(&n->virtio, place, &model);
+	n->port = port;
+	set_offloads(n, 0);
+	net_port_connect(port, &nic_ops, n);
+	*net = n;
+	return 0;
+}
+
+void virtio_net_free(struct virtio_net *net)
+{
+	if (!net)
+		return;
+	virtio_pci_exit(&net->virtio);
+	free(net);
+}
+
+struct pci_dev *virtio_net_pci(struct virtio_net *net)
+{
+	return &net->virtio.pci;
+}
+
+const struct virtio_net_stats *virtio_net_stats(const struct virtio_net *net)
+{
+	return &net->stats;
+}

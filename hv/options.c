@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/options.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPT_ENV = 256, OPT_PLACEMENT, OPT_DISK, OPT_NIC, OPT_CONSOLE, OPT_COM2, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE,
+	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON, OPT_VERSION };
+
+static const struct option table[] = {
+	{ "env", required_argument, NULL, OPT_ENV },
+	{ "placement", required_argument, NULL, OPT_PLACEMENT },
+	{ "disk", required_argument, NULL, OPT_DISK },
+	{ "nic", required_argument, NULL, OPT_NIC },
+	{ "console", required_argument, NULL, OPT_CONSOLE },
+	{ "com2", required_argument, NULL, OPT_COM2 },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
+	{ "initrd", required_argument, NULL, OPT_INITRD },
+	{ "append", required_argument, NULL, OPT_APPEND },
+	{ "firmware", required_argument, NULL, OPT_FIRMWARE },
+	{ "memory-lock", no_argument, NULL, OPT_MEMORY_LOCK },
+	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
+	{ "stats", required_argument, NULL, OPT_STATS },
+	{ "debug-log", required_argument, NULL, OPT_DEBUG_LOG },
+	{ "power-timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "probe", no_argument, NULL, OPT_PROBE },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 },
+};
+
+void options_usage(void)
+{
+	fputs("usage: hull-hv --env FILE.dtb [--placement FILE] [OPTION]...\n"
+	      "       hull-hv --probe [--json]\n"
+	      "\n"
+	      "Run a server on /dev/kvm exactly as its environment describes it.\n"
+	      "\n"
+	      "  --env FILE            the server environment (hull env compile makes it)\n"
+	      "  --placement FILE      which volumes, networks and consoles it gets here\n"
+	      "  --disk NAME=PATH      a disk's volume: file or block device\n"
+	      "  --nic NAME=WIRE       tap:DEVICE, socket:ADDRESS, listen:ADDRESS, up or down\n"
+	      "  --console END[,END]   COM1's ends: stdio, socket:PATH, log:PATH, none\n"
+	      "  --com2 END[,END]      COM2's ends\n"
+	      "  --firmware FILE       firmware image instead of the installed one\n"
+	      "  --kernel FILE         boot this Linux kernel instead of the firmware\n"
+	      "  --initrd FILE         its initial ram disk\n"
+	      "  --append TEXT         its command line\n"
+	      "  --no-reboot           end with status 5 when the guest asks for a reset\n"
+	      "  --power-timeout SEC   from SIGTERM's power button to power off (default 120)\n"
+	      "  --memory-lock         keep all guest memory resident\n"
+	      "  --stats FILE          write counters as JSON at the end\n"
+	      "  --debug-log FILE      firmware's debug output (\"-\": standard error)\n"
+	      "  --probe               say what this machine can and cannot do\n"
+	      "  --json                the probe's report as JSON\n"
+	      "  -v, --verbose         log more; -q, --quiet: only errors\n"
+	      "  -h, --help            this text\n"
+	      "  --version             print the version\n"
+	      "\n"
+	      "Exit status: 0 guest powered off, 1 could not start, 2 wrong usage, 3 KVM or firmware\n"
+	      "failed, 4 powered off by force, 5 reset asked for under --no-reboot.\n",
+	      stdout);
+}
+
+/* NAME=VALUE → prefix.NAME = VALUE */
+static int set_named(struct options *o, const char *prefix, const char *arg, struct err *err)
+{
+	const char *eq = strchr(arg, '=');
+	char key[80];
+
+	if (!eq || eq == arg || !eq[1] || (size_t)(eq - arg) > 32)
+		return err_set(err, -EINVAL, "--%s wants NAME=VALUE, not \"%s\"", prefix, arg);
+	snprintf(key, sizeof key, "%s.%.*s", prefix, (int)(eq - arg), arg);
+	return config_set(o->placement, key, eq + 1, err);
+}
+
+static int set_timeout(struct options *o, const char *arg, struct err *err)
+{
+	char *end;
+	unsigned long v = strtoul(arg, &end, 10);
+
+	if (!*arg || *end || v > 86400)
+		return err_set(err, -EINVAL, "--power-timeout wants seconds from 0 to 86400, not \"%s\"", arg);
+	o->power_timeout_s = (unsigned)v;
+	return 0;
+}
+
+/* The placement file comes first, so that options override it wherever they stand. */
+static int read_placement(struct options *o, int argc, char **argv, struct err *err)
+{
+	int c;
+
+	opterr = 0;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "vqh", table, NULL)) != -1) {
+		if (c != OPT_PLACEMENT)
+			continue;
+		config_free(o->placement);
+		o->placement = NULL;
+		return config_read(optarg, &o->placement, err);
+	}
+	return 0;
+}
+
+static int apply(struct options *o, int c, struct err *err)
+{
+	switch (c) {
+	case OPT_ENV:
+		o->env = optarg;
+		return 0;
+	case OPT_PLACEMENT:
+		return 0;
+	case OPT_DISK:
+		return set_named(o, "disk", optarg, err);
+	case OPT_NIC:
+		return set_named(o, "nic", optarg, err);
+	case OPT_CONSOLE:
+		return config_set(o->placement, "console.com1", optarg, err);
+	case OPT_COM2:
+		return config_set(o->placement, "console.com2", optarg, err);
+	case OPT_KERNEL:
+		o->kernel = optarg;
+		return 0;
+	case OPT_INITRD:
+		o->initrd = optarg;
+		return 0;
+	case OPT_APPEND:
+		o->append = optarg;
+		return 0;
+	case OPT_FIRMWARE:
+		o->firmware = optarg;
+		return 0;
+	case OPT_MEMORY_LOCK:
+		o->memory_lock = true;
+		return 0;
+	case OPT_NO_REBOOT:
+		o->no_reboot = true;
+		return 0;
+	case OPT_STATS:
+		o->stats = optarg;
+		return 0;
+	case OPT_DEBUG_LOG:
+		o->debug_log = optarg;
+		return 0;
+	case OPT_TIMEOUT:
+		return set_timeout(o, optarg, err);
+	case OPT_PROBE:
+		o->probe = true;
+		return 0;
+	case OPT_JSON:
+		o->json = true;
+		return 0;
+	case 'v':
+		o->log_level = LOG_DEBUG;
+		return 0;
+	case 'q':
+		o->log_level = LOG_ERROR;
+		return 0;
+	case 'h':
+		o->help = true;
+		return 0;
+	case OPT_VERSION:
+		o->version = true;
+		return 0;
+	default:
+		return err_set(err, -EINVAL, "unknown option; see hull-hv --help");
+	}
+}
+
+int options_parse(struct options *o, int argc, char **argv, struct err *err)
+{
+	int c, r;
+
+	*o = (struct options){ .log_level = LOG_INFO, .power_timeout_s = 120 };
+	r = config_create(&o->placement);
+	if (r)
+		return err_set(err, r, "no memory");
+	r = read_placement(o, argc, argv, err);
+	optind = 1;
+	while (!r && (c = getopt_long(argc, argv, "vqh", table, NULL)) != -1) {
+		if (c == '?')
+			return err_set(err, -EINVAL, "%s: unknown option or missing value; see hull-hv --help", argv[optind - 1]);
+		r = apply(o, c, err);
+	}
+	if (r)
+		return r;
+	if (optind < argc)
+		return err_set(err, -EINVAL, "%s: unexpected argument; see hull-hv --help", argv[optind]);
+	if (o->help || o->version || o->probe)
+		return 0;
+	if (!o->env)
+		return err_set(err, -EINVAL, "no environment: give --env FILE.dtb; see hull-hv --help");
+	if (!o->kernel && (o->initrd || o->append))
+		return err_set(err, -EINVAL, "--initrd and --append go with --kernel");
+	return 0;
+}
+
+void options_free(struct options *o)
+{
+	config_free(o->placement);
+	o->placement = NULL;
+}

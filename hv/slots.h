@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What sits in the server's PCI slots: the table from kind to constructor, and the volumes and wires it ends in. */
+#pragma once
+#include "hv/block/block.h"
+#include "hv/net/port.h"
+#include "hv/pci/bridge.h"
+#include "lib/env/env.h"
+
+struct machine;
+
+struct slot {
+	const struct env_pci *env;
+	void *dev;				/* the model, NULL until made */
+	struct pci_dev *pci;
+	struct pci_bridge *bridge;		/* bridges and root ports */
+	struct block *disk[ENV_MAX_DISKS_PER_CONTROLLER];	/* by port */
+	struct net_port *wire;
+};
+
+struct slots { struct slot slot[ENV_MAX_PCI]; unsigned count; };
+
+/* Open volumes and wires, make the devices, attach them. Needs machine.pci, clock and loop. */
+int slots_create(struct machine *m, struct err *err) must_check;
+void slots_free(struct machine *m);

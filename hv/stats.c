@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/stats.h"
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include "hv/machine.h"
+
+static json_t *exits(const struct machine *m)
+{
+	static const char *const names[VCPU_EXITS] = {
+		[VCPU_EXIT_PORT] = "port", [VCPU_EXIT_MMIO] = "mmio", [VCPU_EXIT_SIGNAL] = "signal", [VCPU_EXIT_OTHER] = "other",
+	};
+	json_t *o = json_object();
+
+	for (unsigned e = 0; e < VCPU_EXITS; e++) {
+		uint64_t sum = 0;
+
+		for (unsigned i = 0; i < env_cpu_count(m->env); i++)
+			sum += atomic_load(&m->vcpu[i]->exits[e]);
+		json_object_set_new(o, names[e], json_integer((json_int_t)sum));
+	}
+	return o;
+}
+
+static json_t *wires(const struct machine *m)
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < m->slots.count; i++) {
+		const struct net_port *p = m->slots.slot[i].wire;
+
+		if (p)
+			json_object_set_new(o, m->slots.slot[i].env->name,
+					    json_pack("{sIsIsIsI}", "tx_frames", (json_int_t)p->tx.frames, "tx_drops",
+						      (json_int_t)p->tx.drops, "rx_frames", (json_int_t)p->rx.frames, "rx_drops",
+						      (json_int_t)p->rx.drops));
+	}
+	return o;
+}
+
+int stats_write(const struct machine *m, const char *path, struct err *err)
+{
+	uint64_t first = atomic_load(&m->vcpu[0]->first_run_ns);
+	json_t *o = json_object();
+	char tmp[4096];
+	int r;
+
+	json_object_set_new(o, "hostname", json_string(m->env->hostname));
+	json_object_set_new(o, "start_us", json_integer((json_int_t)((first - m->start_ns) / 1000)));
+	json_object_set_new(o, "run_us", json_integer((json_int_t)((loop_now_ns() - first) / 1000)));
+	json_object_set_new(o, "resets", json_integer((json_int_t)m->life.resets));
+	json_object_set_new(o, "exits", exits(m));
+	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
+	json_object_set_new(o, "nics", wires(m));
+	snprintf(tmp, sizeof tmp, "%s.new", path);
+	r = json_dump_file(o, tmp, JSON_INDENT(2)) || rename(tmp, path);
+	json_decref(o);
+	return r ? err_set(err, -EIO, "counters: %s: %s", path, strerror(errno)) : 0;
+}
