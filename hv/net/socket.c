@@ -198,7 +198,7 @@ static void connected(struct link *l)
 	l->connecting = false;
 	if (l->addr.ss_family != AF_UNIX)
 		(void)setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-	log_info("%s: connected", l->name);
+	log_limited(LOG_INFO, "%s: connected", l->name);
 	net_wire_set_carrier(&l->port, true);
 }
 
@@ -341,6 +341,30 @@ static int parse_tcp(struct link *l, const char *text, bool passive, struct err 
 	return 0;
 }
 
+/* A UNIX socket's path outlives its process; nobody answers there then. */
+static bool is_abandoned(const struct link *l)
+{
+	auto_close int fd = l->addr.ss_family == AF_UNIX ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&l->addr, l->addr_len) < 0 && errno == ECONNREFUSED;
+}
+
+static int bind_address(struct link *l)
+{
+	const struct sockaddr *addr = (const struct sockaddr *)&l->addr;
+
+	if (!bind(l->listen_fd, addr, l->addr_len))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	if (!is_abandoned(l)) {
+		errno = EADDRINUSE;
+		return -1;
+	}
+	(void)unlink(((const struct sockaddr_un *)addr)->sun_path);
+	return bind(l->listen_fd, addr, l->addr_len);
+}
+
 static int start_listening(struct link *l, struct err *err)
 {
 	int one = 1, r;
@@ -349,7 +373,7 @@ static int start_listening(struct link *l, struct err *err)
 	if (l->listen_fd < 0)
 		return err_set(err, -errno, "%s: %s", l->name, strerror(errno));
 	(void)setsockopt(l->listen_fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-	if (bind(l->listen_fd, (struct sockaddr *)&l->addr, l->addr_len) < 0 || listen(l->listen_fd, 1) < 0) {
+	if (bind_address(l) < 0 || listen(l->listen_fd, 1) < 0) {
 		r = err_set(err, -errno, "%s: cannot listen: %s", l->name, strerror(errno));
 		close(l->listen_fd);	/* and leave the path alone: it is somebody else's */
 		l->listen_fd = -1;

@@ -2,8 +2,8 @@
 #include "hv/net/tap.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/if.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -165,16 +165,10 @@ static int open_device(const char *name, struct err *err)
 /* Does the interface exist? TUNSETIFF would silently make a new one, connected to nothing. */
 static int check_exists(const char *name, struct err *err)
 {
-	char path[64 + IFNAMSIZ];
-
 	if (!name || !*name || strlen(name) >= IFNAMSIZ || strchr(name, '/') || *name == '.')
 		return err_set(err, -EINVAL, "\"%s\" is no name for a network device: 1 to %d characters without '/'", name ?: "", IFNAMSIZ - 1);
-	snprintf(path, sizeof path, "/sys/class/net/%s/tun_flags", name);
-	if (!access(path, F_OK))
+	if (if_nametoindex(name))
 		return 0;
-	snprintf(path, sizeof path, "/sys/class/net/%s", name);
-	if (!access(path, F_OK))
-		return err_set(err, -EINVAL, "network device %s is not a TAP device", name);
 	return err_set(err, -ENODEV, "network device %s does not exist: make it with `ip tuntap add dev %s mode tap vnet_hdr`", name, name);
 }
 
