@@ -603,6 +603,14 @@ int console_add_socket(struct console *c, const char *path, enum console_writers
 
 /* ---- the terminal and the log */
 
+/* Reading, or setting its mode, would stop the process. */
+static bool in_background(int fd)
+{
+	pid_t group = isatty(fd) ? tcgetpgrp(fd) : -1;
+
+	return group >= 0 && group != getpgrp();	/* -1: not our controlling terminal */
+}
+
 int console_add_fds(struct console *c, int in, int out, void (*leave)(void *ctx), void *ctx, struct err *err)
 {
 	struct reader *r = reader_create(c);
@@ -620,7 +628,7 @@ int console_add_fds(struct console *c, int in, int out, void (*leave)(void *ctx)
 		reader_free(r);
 		return err_set(err, rc, "console %s: cannot use standard input and output: %s", c->name, strerror(-rc));
 	}
-	if (isatty(r->in.fd) && tcgetpgrp(r->in.fd) != getpgrp()) {
+	if (in_background(r->in.fd)) {
 		log_info("console %s: in the background, so the terminal's input is left alone", c->name);
 		r->input_open = false;
 	} else if (isatty(r->in.fd)) {
