@@ -393,7 +393,7 @@ static void deliver(struct reader *r)
 /* A socket reader that sent all it has may still be reading: wait for it to go. */
 static void watch_hangup(struct reader *r)
 {
-	if (!r->in_watch && !r->hung_up && loop_watch_add(r->c->loop, r->in.fd, 0, on_hangup, r, &r->in_watch))
+	if (!r->in_watch && !r->hung_up && loop_watch_add(r->c->loop, r->in.fd, EPOLLHUP, on_hangup, r, &r->in_watch))
 		r->hung_up = true;
 }
 
@@ -416,6 +416,15 @@ static void watch_input(struct reader *r)
 	}
 }
 
+/* Files are read as the port takes them, with nothing to wait for. */
+static void read_file(struct reader *r)
+{
+	while (r->c->uart && r->always_ready && r->input_open && !r->in_len) {
+		read_input(r);
+		deliver(r);
+	}
+}
+
 static void feed(struct console *c)
 {
 	struct reader *next;
@@ -423,16 +432,14 @@ static void feed(struct console *c)
 	for (struct reader *r = c->readers; r; r = next) {
 		next = r->next;
 		deliver(r);
-		while (c->uart && r->always_ready && r->input_open && !r->in_len) {
-			read_input(r);
-			deliver(r);
-		}
-		if (r->listener && r->hung_up && !r->in_len)
+		if (r->listener && r->hung_up && !r->in_len) {
 			reader_free(r);
-		else if (r->listener && !r->input_open)
+		} else if (r->listener && !r->input_open) {
 			watch_hangup(r);
-		else
+		} else {
 			watch_input(r);
+			read_file(r);
+		}
 	}
 }
 
@@ -637,7 +644,8 @@ int console_add_fds(struct console *c, int in, int out, void (*leave)(void *ctx)
 	}
 	if (rc) {
 		reader_free(r);
-		return err_prefix(err, "console %s", c->name);
+		err_prefix(err, "console %s", c->name);
+		return rc;
 	}
 	feed(c);
 	return 0;
