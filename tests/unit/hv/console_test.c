@@ -511,6 +511,23 @@ static void a_log_goes_on_where_it_stopped(void)
 	check_eq(access(suite_tmp("again.log.1"), F_OK), -1);
 }
 
+static void a_log_that_cannot_rotate_still_keeps_its_size(void)
+{
+	static struct rig r;
+	static char buf[20000];
+
+	setup(&r);
+	check_eq(mkdir(suite_tmp("stuck.log.1"), 0700), 0);
+	check_eq(console_add_log(r.c, suite_tmp("stuck.log"), 8192, 2, NULL), 0);
+	for (unsigned i = 0; i < 20000; i++)
+		print(&r, "x");
+	check(console_stats(r.c).log_errors > 0);
+	print(&r, "still logging");
+	teardown(&r);
+	check(slurp(suite_tmp("stuck.log"), buf, sizeof buf) <= 8192);
+	check(strstr(buf, "still logging") != NULL);
+}
+
 static void logs_that_cannot_be(void)
 {
 	static struct rig r;
@@ -649,6 +666,7 @@ static const struct test tests[] = {
 	{ "socket paths that cannot be", socket_paths_that_cannot_be },
 	{ "the log rotates within its bounds", the_log_rotates_within_its_bounds },
 	{ "a log goes on where it stopped", a_log_goes_on_where_it_stopped },
+	{ "a log that cannot rotate still keeps its size", a_log_that_cannot_rotate_still_keeps_its_size },
 	{ "logs that cannot be", logs_that_cannot_be },
 	{ "a terminal is raw with escapes", a_terminal_is_raw_with_escapes },
 	{ "the terminal comes back after a signal and after exit", the_terminal_comes_back_after_a_signal_and_after_exit },
