@@ -112,8 +112,8 @@ static bool inside(uint32_t off, uint32_t size, uint32_t total)
 static const char *check(const void *blob, size_t len)
 {
 	struct rbuf b = rbuf_of(blob, len);
-	uint32_t magic = rbuf_be32(&b), total = rbuf_be32(&b), tags = rbuf_be32(&b), strings = rbuf_be32(&b), reserved = rbuf_be32(&b);
-	uint32_t version = rbuf_be32(&b), compatible = rbuf_be32(&b), strings_size, tags_size;
+	uint32_t magic = rbuf_be32(&b), total = rbuf_be32(&b), tags = rbuf_be32(&b), strings = rbuf_be32(&b);
+	uint32_t reserved = rbuf_be32(&b), version = rbuf_be32(&b), compatible = rbuf_be32(&b), strings_size, tags_size;
 	struct walk w = { .depth = 0 };
 
 	rbuf_skip(&b, 4);	/* boot CPU */
@@ -125,8 +125,8 @@ static const char *check(const void *blob, size_t len)
 		return "its version is not 17";
 	if (total > len)
 		return "its end is missing";
-	if (!inside(tags, tags_size, total) || !inside(strings, strings_size, total) || !inside(reserved, 16, total) || tags & 3 ||
-	    reserved & 7)
+	if (!inside(tags, tags_size, total) || !inside(strings, strings_size, total) || !inside(reserved, 16, total) ||
+	    tags & 3 || reserved & 7)
 		return "its parts lie outside of it";
 	if (get_be64((const char *)blob + reserved) | get_be64((const char *)blob + reserved + 8))
 		return "it holds memory reservations, an environment has none";
@@ -141,7 +141,8 @@ int env_blob_check(const char *file, const void *blob, size_t len, struct err *e
 	int rc;
 
 	if (wrong)
-		return err_set(err, -EINVAL, "%s: is not a sound device tree blob: %s; `hull env compile` makes one of a .dts", file, wrong);
+		return err_set(err, -EINVAL, "%s: is not a sound device tree blob: %s; `hull env compile` makes one of a .dts",
+			file, wrong);
 	rc = fdt_check_full(blob, len);
 	if (rc)
 		return err_set(err, -EINVAL, "%s: is not a sound device tree blob: %s", file, fdt_strerror(rc));

@@ -300,7 +300,8 @@ static void check_unsound(const void *blob, size_t len, const char *wrong)
 	struct env *env;
 	struct err err = { .text = "" };
 
-	snprintf(message, sizeof message, "odd: is not a sound device tree blob: %s; `hull env compile` makes one of a .dts", wrong);
+	snprintf(message, sizeof message, "odd: is not a sound device tree blob: %s; `hull env compile` makes one of a .dts",
+		wrong);
 	check_eq(env_parse("odd", blob, len, &env, &err), -EINVAL);
 	check_str(err.text, message);
 	env_free(env);
@@ -339,7 +340,8 @@ static void a_damaged_structure_is_named(void)
 static void a_damaged_header_is_named(void)
 {
 	static const struct { unsigned word; uint32_t value; const char *wrong; } faults[] = {
-		{ 0, 0, "it does not start like one" }, { 1, 0xffffffff, "its end is missing" }, { 1, 8, "its parts lie outside of it" },
+		{ 0, 0, "it does not start like one" }, { 1, 0xffffffff, "its end is missing" },
+		{ 1, 8, "its parts lie outside of it" },
 		{ 2, 0xfffffffc, "its parts lie outside of it" }, { 2, 41, "its parts lie outside of it" },
 		{ 2, 0, "its parts lie outside of it" }, { 3, 0xffffffff, "its parts lie outside of it" },
 		{ 4, 0xfffffff8, "its parts lie outside of it" }, { 6, 18, "its version is not 17" },
@@ -457,10 +459,13 @@ static void trees_that_no_compiler_writes_are_refused(void)
 		"environment has none; `hull env compile` makes one of a .dts");
 	check_made(make_repeated_property, "made: /: hostname: stands twice");
 	check_made(make_repeated_node, "made: /acpi: this node stands twice");
-	check_made(make_late_property, "made: is not a sound device tree blob: a property stands outside of a node or after a node's "
+	check_made(make_late_property,
+		"made: is not a sound device tree blob: a property stands outside of a node or after a node's "
 		"children; `hull env compile` makes one of a .dts");
-	check_made(make_deep, "made: is not a sound device tree blob: nodes are nested too deeply; `hull env compile` makes one of a .dts");
-	check_made(make_long_name, "made: is not a sound device tree blob: a node's name is too long or has no end; `hull env compile` "
+	check_made(make_deep,
+		"made: is not a sound device tree blob: nodes are nested too deeply; `hull env compile` makes one of a .dts");
+	check_made(make_long_name,
+		"made: is not a sound device tree blob: a node's name is too long or has no end; `hull env compile` "
 		"makes one of a .dts");
 	check_made(make_unterminated, "made: /: hostname: must be one string, \"…\"");
 	check_made(make_empty_string, "made: /: hostname: must be one string, \"…\"");
