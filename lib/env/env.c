@@ -2,7 +2,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libfdt.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -77,23 +76,6 @@ static int read_root(struct own *own, const char *name, struct err *err)
 	return env_check(name, env, err);
 }
 
-/* The version comes first: fdt_check_full of libfdt 1.6.1 reads address 0 when a blob before version 16 names its root badly. */
-static int check_blob(const char *name, const void *blob, size_t len, struct err *err)
-{
-	int rc = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_header(blob);
-
-	if (!rc && fdt_version(blob) < 17)
-		rc = -FDT_ERR_BADVERSION;
-	if (!rc)
-		rc = fdt_check_full(blob, len);
-	if (rc)
-		return err_set(err, -EINVAL, "%s: is not a device tree blob (%s); compile a .dts with `hull env compile`", name,
-			fdt_strerror(rc));
-	if (fdt_num_mem_rsv(blob))
-		return err_set(err, -EINVAL, "%s: holds memory reservations, an environment has none", name);
-	return 0;
-}
-
 int env_parse(const char *name, const void *blob, size_t len, struct env **env, struct err *err)
 {
 	struct own *own;
@@ -111,7 +93,7 @@ int env_parse(const char *name, const void *blob, size_t len, struct env **env, 
 	}
 	if (len)
 		memcpy(own->blob, blob, len);
-	rc = check_blob(name, own->blob, len, err);
+	rc = env_blob_check(name, own->blob, len, err);
 	if (!rc)
 		rc = read_root(own, name, err);
 	if (rc)

@@ -12,7 +12,7 @@
 #define ENV_MAX_NAME 31		/* a node's name before the @ */
 #define ENV_MIB (1ull << 20)
 
-/* A node while it is read. fdt is a private copy that passed fdt_check_full; strings of the result point into it. */
+/* A node while it is read. fdt is a private copy that passed env_blob_check; strings of the result point into it. */
 struct env_node {
 	const char *file;	/* for messages */
 	const void *fdt;
@@ -84,6 +84,9 @@ struct env_shown env_shown(const char *s);
 /* "name@unit" with a plain name and one hexadecimal number, no leading zeros, at most max. */
 int env_node_unit(const struct env_node *n, const char *name, unsigned max, unsigned *unit) must_check;
 bool env_node_is(const struct env_node *n, const char *name);	/* name or name@… */
+
+/* Structure only: after it libfdt's readers are safe to use. Bounded work whatever the bytes are. */
+int env_blob_check(const char *file, const void *blob, size_t len, struct err *err) must_check;
 
 int env_read_smbios(const struct env_node *n, struct env *env) must_check;
 int env_read_acpi(const struct env_node *n, struct env *env) must_check;

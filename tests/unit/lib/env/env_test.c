@@ -5,6 +5,7 @@
 #include <libfdt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "lib/bits.h"
 #include "lib/env/env.h"
 #include "lib/scope.h"
 #include "tests/unit/suite.h"
@@ -272,7 +273,7 @@ static void a_shortened_blob_is_refused(void)
 
 		memcpy(cut, blob, n);
 		check_eq(env_parse("short", cut, n, &env, &err), -EINVAL);
-		check(!env && strstr(err.text, "short: is not a device tree blob"));
+		check(!env && strstr(err.text, "short: is not a sound device tree blob: it"));
 	}
 }
 
@@ -289,7 +290,74 @@ static void a_blob_of_an_old_version_is_refused(void)
 		fdt_set_last_comp_version(blob, version);
 		check_eq(env_parse("old", blob, len, &env, &err), -EINVAL);
 		check_str(err.text,
-			"old: is not a device tree blob (FDT_ERR_BADVERSION); compile a .dts with `hull env compile`");
+			"old: is not a sound device tree blob: its version is not 17; `hull env compile` makes one of a .dts");
+	}
+}
+
+static void check_unsound(const void *blob, size_t len, const char *wrong)
+{
+	char message[256];
+	struct env *env;
+	struct err err = { .text = "" };
+
+	snprintf(message, sizeof message, "odd: is not a sound device tree blob: %s; `hull env compile` makes one of a .dts",
+		wrong);
+	check_eq(env_parse("odd", blob, len, &env, &err), -EINVAL);
+	check_str(err.text, message);
+	env_free(env);
+}
+
+/* The first words of the tags of the sample: begin node, its name, property, length, name, value. */
+static void a_damaged_structure_is_named(void)
+{
+	static const struct { unsigned word; uint32_t value; const char *wrong; } faults[] = {
+		{ 0, FDT_END_NODE, "it has more ends of nodes than nodes" },
+		{ 0, FDT_PROP, "a property stands outside of a node or after a node's children" },
+		{ 0, FDT_END, "it ends inside of a node" },
+		{ 0, 7, "it holds an unknown tag" },
+		{ 1, 0x61000000, "it has no single nameless root" },
+		{ 1, 0x61616161, "it has no single nameless root" },
+		{ 2, FDT_END, "it ends inside of a node" },
+		/* libfdt adds these to an int and goes back to an earlier tag, for ever */
+		{ 3, 0xfffffff0, "a property is longer than the blob" }, { 3, 0xffffffec, "a property is longer than the blob" },
+		{ 3, 0x7fffffff, "a property is longer than the blob" },
+		{ 4, 0x7fffffff, "a property's name is too long or outside of the blob" },
+	};
+	size_t len = 0;
+	auto_free uint8_t *blob = compile_sample(&len);
+	uint8_t *tags = blob ? blob + fdt_off_dt_struct(blob) : NULL;
+
+	for (size_t i = 0; blob && i < array_len(faults); i++) {
+		uint32_t was;
+
+		memcpy(&was, tags + 4 * faults[i].word, 4);
+		put_be32(tags + 4 * faults[i].word, faults[i].value);
+		check_unsound(blob, len, faults[i].wrong);
+		memcpy(tags + 4 * faults[i].word, &was, 4);
+	}
+}
+
+static void a_damaged_header_is_named(void)
+{
+	static const struct { unsigned word; uint32_t value; const char *wrong; } faults[] = {
+		{ 0, 0, "it does not start like one" }, { 1, 0xffffffff, "its end is missing" },
+		{ 1, 8, "its parts lie outside of it" },
+		{ 2, 0xfffffffc, "its parts lie outside of it" }, { 2, 41, "its parts lie outside of it" },
+		{ 2, 0, "its parts lie outside of it" }, { 3, 0xffffffff, "its parts lie outside of it" },
+		{ 4, 0xfffffff8, "its parts lie outside of it" }, { 6, 18, "its version is not 17" },
+		{ 8, 0xffffffff, "its parts lie outside of it" }, { 9, 0xffffffff, "its parts lie outside of it" },
+		{ 9, 8, "it has no end" },
+	};
+	size_t len = 0;
+	auto_free uint8_t *blob = compile_sample(&len);
+
+	for (size_t i = 0; blob && i < array_len(faults); i++) {
+		uint32_t was;
+
+		memcpy(&was, blob + 4 * faults[i].word, 4);
+		put_be32(blob + 4 * faults[i].word, faults[i].value);
+		check_unsound(blob, len, faults[i].wrong);
+		memcpy(blob + 4 * faults[i].word, &was, 4);
 	}
 }
 
@@ -352,6 +420,30 @@ static void make_repeated_node(void *fdt)
 		check_eq(fdt_end_node(fdt), 0);
 	}
 }
+static void make_late_property(void *fdt)
+{
+	begin_root(fdt);
+	check_eq(fdt_begin_node(fdt, "acpi"), 0);
+	check_eq(fdt_end_node(fdt), 0);
+	check_eq(fdt_property_string(fdt, "clock", "utc"), 0);
+}
+static void make_deep(void *fdt)
+{
+	begin_root(fdt);
+	for (int i = 0; i < 17; i++)
+		check_eq(fdt_begin_node(fdt, "x"), 0);
+	for (int i = 0; i < 17; i++)
+		check_eq(fdt_end_node(fdt), 0);
+}
+static void make_long_name(void *fdt)
+{
+	char name[70] = "";
+
+	begin_root(fdt);
+	memset(name, 'x', sizeof name - 1);
+	check_eq(fdt_begin_node(fdt, name), 0);
+	check_eq(fdt_end_node(fdt), 0);
+}
 static void make_odd_function(void *fdt)
 {
 	begin_root(fdt);
@@ -363,9 +455,18 @@ static void make_odd_function(void *fdt)
 
 static void trees_that_no_compiler_writes_are_refused(void)
 {
-	check_made(make_reserved, "made: holds memory reservations, an environment has none");
+	check_made(make_reserved, "made: is not a sound device tree blob: it holds memory reservations, an "
+		"environment has none; `hull env compile` makes one of a .dts");
 	check_made(make_repeated_property, "made: /: hostname: stands twice");
 	check_made(make_repeated_node, "made: /acpi: this node stands twice");
+	check_made(make_late_property,
+		"made: is not a sound device tree blob: a property stands outside of a node or after a node's "
+		"children; `hull env compile` makes one of a .dts");
+	check_made(make_deep,
+		"made: is not a sound device tree blob: nodes are nested too deeply; `hull env compile` makes one of a .dts");
+	check_made(make_long_name,
+		"made: is not a sound device tree blob: a node's name is too long or has no end; `hull env compile` "
+		"makes one of a .dts");
 	check_made(make_unterminated, "made: /: hostname: must be one string, \"…\"");
 	check_made(make_empty_string, "made: /: hostname: must be one string, \"…\"");
 	check_made(make_odd_name,
@@ -436,6 +537,8 @@ static const struct test tests[] = {
 	{ "no damaged byte does harm", no_damaged_byte_does_harm },
 	{ "a shortened blob is refused", a_shortened_blob_is_refused },
 	{ "a blob of an old version is refused", a_blob_of_an_old_version_is_refused },
+	{ "a damaged structure is named", a_damaged_structure_is_named },
+	{ "a damaged header is named", a_damaged_header_is_named },
 	{ "a long blob is refused", a_long_blob_is_refused },
 	{ "trees that no compiler writes are refused", trees_that_no_compiler_writes_are_refused },
 	{ "loads a blob from a file", loads_a_blob_from_a_file },
