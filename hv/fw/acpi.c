@@ -293,7 +293,7 @@ int acpi_build(struct acpi_tables *acpi, const struct env *env, const struct lay
 	build(&b, acpi);
 	if (b.out.failed || b.script.failed) {
 		acpi_free(acpi);
-		return err_set(err, -ENOSPC, "the ACPI tables do not fit %u bytes: fewer PCI devices in the environment are needed",
+		return err_set(err, -ENOSPC, "the ACPI tables do not fit %u bytes: the environment has too many devices",
 			       ACPI_TABLES_MAX);
 	}
 	acpi->tables_len = b.out.pos;

@@ -51,9 +51,11 @@ int linux_parse(const char *name, const void *file, size_t len, struct linux_ima
 	if (image->header_len > HEADER_END - HEADER)
 		image->header_len = HEADER_END - HEADER;
 	if (image->setup_len + ENTRY64 >= len)
-		return err_set(err, -EINVAL, "%s: cut short: %zu bytes of setup code in a file of %zu", name, image->setup_len, len);
+		return err_set(err, -EINVAL, "%s: cut short: %zu bytes of setup code in a file of %zu", name,
+			       image->setup_len, len);
 	if (image->relocatable && (!bits_is_pow2(image->align) || image->align > 1u << 30))
-		return err_set(err, -EINVAL, "%s: kernel alignment 0x%llx is no power of two", name, (unsigned long long)image->align);
+		return err_set(err, -EINVAL, "%s: kernel alignment 0x%llx is no power of two", name,
+			       (unsigned long long)image->align);
 	if (image->room < len - image->setup_len)
 		image->room = len - image->setup_len;
 	return 0;
@@ -124,7 +126,8 @@ static void fill_gdt(uint8_t gdt[32], bool long_mode)
 	put_le64(gdt + 0x18, 0x00cf93000000ffffull);						/* data, accessed */
 }
 
-static int write_all(const struct linux_image *im, const struct linux_boot *boot, struct mem *mem, uint64_t kernel, uint64_t initrd)
+static int write_all(const struct linux_image *im, const struct linux_boot *boot, struct mem *mem, uint64_t kernel,
+		     uint64_t initrd)
 {
 	uint8_t zero[PAGE], gdt[32];
 	uint8_t *tables = mem_at(mem, PAGE_TABLES, 6 * PAGE);
@@ -142,14 +145,16 @@ static int write_all(const struct linux_image *im, const struct linux_boot *boot
 	return 0;
 }
 
-int linux_load(const struct linux_image *im, const struct linux_boot *boot, struct mem *mem, struct fw_entry *entry, struct err *err)
+int linux_load(const struct linux_image *im, const struct linux_boot *boot, struct mem *mem, struct fw_entry *entry,
+	       struct err *err)
 {
 	size_t words = strlen(boot->cmdline);
 	uint64_t kernel, initrd = 0;
 	int code;
 
 	if (words > im->cmdline_max || words >= CMDLINE_ROOM)
-		return err_set(err, -E2BIG, "the kernel takes a command line of %u bytes, this one has %zu", im->cmdline_max, words);
+		return err_set(err, -E2BIG, "the kernel takes a command line of %u bytes, this one has %zu",
+			       im->cmdline_max, words);
 	code = place_kernel(im, boot->low_end, &kernel, err);
 	if (!code && boot->initrd_len)
 		code = place_initrd(im, boot, kernel + im->room, &initrd, err);

@@ -12,13 +12,13 @@
 #define LOADER_ENTRY 128
 #define LOADER_NAME 56
 
-/* Write one entry. */
-void loader_allocate(struct wbuf *script, const char *file, uint32_t align, bool low);	/* low: below 1 MiB */
+/* Write one entry. low: below 1 MiB. */
+void loader_allocate(struct wbuf *script, const char *file, uint32_t align, bool low);
 void loader_pointer(struct wbuf *script, const char *in, const char *to, size_t offset, uint8_t size);
 void loader_checksum(struct wbuf *script, const char *file, size_t offset, size_t start, size_t len);
 
 /* Run a script. */
-struct loader_file { const char *name; const uint8_t *data; size_t len; uint64_t gpa; };	/* gpa: set when allocated, else 0 */
+struct loader_file { const char *name; const uint8_t *data; size_t len; uint64_t gpa; };	/* gpa: 0 until allocated */
 
 /* Places files in [start, end) of memory in the order the script allocates them. The script may be hostile.
  * -EINVAL: names an unknown or not yet placed file, or bytes outside it; -ENOSPC; -EFAULT. */

@@ -207,13 +207,18 @@ static void put_cpu(struct build *b, unsigned socket)
 static void put_oem_strings(struct build *b)
 {
 	const struct env_smbios *s = &b->env->smbios;
+	size_t count;
 
 	if (!s->oem_string_count)
 		return;
 	begin(b, 11, HANDLE_OEM);
-	wbuf_u8(&b->out, (uint8_t)s->oem_string_count);
+	count = b->out.pos;
+	wbuf_u8(&b->out, 0);
 	for (unsigned i = 0; i < s->oem_string_count && i < MAX_STRINGS; i++)
-		b->string[b->strings++] = s->oem_strings[i];
+		if (*s->oem_strings[i])		/* an empty one would end the list */
+			b->string[b->strings++] = s->oem_strings[i];
+	if (!b->out.failed)
+		b->out.data[count] = (uint8_t)b->strings;
 	end(b);
 }
 
@@ -386,7 +391,8 @@ int smbios_build(struct smbios_tables *t, const struct env *env, const struct la
 	if (dimm_count(env) > ENV_MAX_DIMMS) {
 		smbios_free(t);
 		return err_set(err, -EINVAL, "%llu MiB of memory in DIMMs of %llu MiB are more than %u: raise the DIMM size",
-			       (unsigned long long)(env->memory / MIB), (unsigned long long)(dimm_size(env) / MIB), ENV_MAX_DIMMS);
+			       (unsigned long long)(env->memory / MIB), (unsigned long long)(dimm_size(env) / MIB),
+			       ENV_MAX_DIMMS);
 	}
 	b.out = wbuf_of(t->tables, SMBIOS_TABLES_MAX);
 	put_bios(&b);

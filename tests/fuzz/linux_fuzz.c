@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	struct rbuf in = rbuf_of(data, len);
 	uint64_t low_end = (uint64_t)rbuf_le16(&in) << 16;
 	size_t initrd_len = rbuf_le16(&in), words = rbuf_le16(&in);
-	struct linux_boot boot = { .initrd = initrd, .initrd_len = initrd_len, .cmdline = line, .rsdp = 0xe0000, .low_end = low_end };
+	struct linux_boot boot = { .initrd = initrd, .initrd_len = initrd_len, .cmdline = line, .low_end = low_end };
 	struct mem mem = { 0 };
 	struct linux_image im;
 	struct e820 map = { .count = 0 };

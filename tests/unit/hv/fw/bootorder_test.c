@@ -48,7 +48,8 @@ static void as_many_disks_as_an_environment_holds_fit(void)
 	sample_env(&env);
 	env.pci_count = ENV_MAX_PCI;
 	for (unsigned i = 0; i < ENV_MAX_PCI; i++) {
-		env.pci[i] = (struct env_pci){ .kind = ENV_PCI_VIRTIO_BLK, .parent = -1, .device = 31, .function = 7, .disk_count = 1 };
+		env.pci[i] = (struct env_pci){ .kind = ENV_PCI_VIRTIO_BLK, .parent = -1, .device = 31, .function = 7,
+					       .disk_count = 1 };
 		env.pci[i].disks[0].boot = (int)(ENV_MAX_PCI - i);
 	}
 	check(bootorder_build(&env, out) > 0);

@@ -196,7 +196,8 @@ static void the_installed_seabios_is_accepted(void)
 }
 
 static const struct test tests[] = {
-	{ "SeaBIOS stands below 4 GiB, and below 1 MiB after each reset", seabios_stands_below_4_gib_and_below_1_mib_after_each_reset },
+	{ "SeaBIOS stands below 4 GiB, and below 1 MiB after each reset",
+	  seabios_stands_below_4_gib_and_below_1_mib_after_each_reset },
 	{ "fw_cfg has what SeaBIOS asks for", fw_cfg_has_what_seabios_asks_for },
 	{ "wrong images are named", wrong_images_are_named },
 	{ "a kernel boots without firmware but with tables", a_kernel_boots_without_firmware_but_with_tables },

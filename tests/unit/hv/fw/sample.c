@@ -3,7 +3,8 @@
 #include <string.h>
 
 static const struct env_smbios smbios = {
-	.bios = { .vendor = "American Megatrends Inc.", .version = "2.3.1", .release_date = "03/14/2019", .major = 2, .minor = 3 },
+	.bios = { .vendor = "American Megatrends Inc.", .version = "2.3.1", .release_date = "03/14/2019",
+		  .major = 2, .minor = 3 },
 	.system = { "Example Systems", "ES-R240", "A02", "ES7KX2J3", "SKU-0A1B", "RackServer" },
 	.board = { "Example Systems", "0X1R2C", "A01", ".ES7KX2J3.CN7016.", "AT-10077", "Main", true },
 	.chassis = { "Example Systems", "R1", "ES7KX2J3", "DC1-R07-U12", "1U", 1 },

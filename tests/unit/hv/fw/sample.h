@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The sample server: an ES-R240 with one EPYC, 1 GiB, an AHCI disk and one onboard e1000. tests/golden/smbios/ was read from it. */
+/* The sample server: an ES-R240 with one EPYC, 1 GiB, an AHCI disk, an onboard e1000. tests/golden/smbios/ is from it. */
 #pragma once
 #include "lib/env/env.h"
 

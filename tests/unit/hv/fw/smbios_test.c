@@ -135,6 +135,27 @@ static void absent_records_are_left_out(void)
 	smbios_free(&t);
 }
 
+static void empty_oem_strings_do_not_cut_the_list(void)
+{
+	struct smbios_tables t;
+	struct layout l;
+	struct env env;
+	struct err err;
+	const uint8_t *p;
+	int code;
+
+	sample_env(&env);
+	env.smbios.oem_strings[0] = "";
+	layout_init(&l, &env);
+	code = smbios_build(&t, &env, &l, &err);
+	check_or_return(code == 0);
+	p = find(&t, 11);
+	check_or_return(p != NULL);
+	check_eq(p[4], 1);
+	check_str((const char *)p + 5, "unit=U12");
+	smbios_free(&t);
+}
+
 static void too_many_dimms_and_too_long_strings_are_refused(void)
 {
 	static char longer[SMBIOS_TABLES_MAX];
@@ -197,6 +218,7 @@ static const struct test tests[] = {
 	{ "two sockets, three DIMMs and version 3 match too", two_sockets_three_dimms_and_version_3_match_too },
 	{ "onboard devices behind bridges get their future bus", onboard_devices_behind_bridges_get_their_future_bus },
 	{ "absent records are left out", absent_records_are_left_out },
+	{ "empty OEM strings do not cut the list", empty_oem_strings_do_not_cut_the_list },
 	{ "too many DIMMs and too long strings are refused", too_many_dimms_and_too_long_strings_are_refused },
 	{ "installs below 1 MiB with checksums", installs_below_1_mib_with_checksums },
 	{ NULL, NULL },
