@@ -354,6 +354,7 @@ static void describe(struct ahci *a)
 	put_le16(d->config + 0xaa, 0x0010);	/* revision 1.0 */
 	put_le32(d->config + 0xac, 0x00000048);	/* index/data pair in BAR 4 at dword 4 (SATACR1) */
 	d->config[0x90] = 0x40;			/* MAP: AHCI mode */
+	pci_dev_set_writable(d, 0x92, 2, BIT(e->ports) - 1);	/* PCS: ports enabled; drivers set and check it */
 	pci_dev_add_bar(d, 4, PCI_BAR_IO, IDP_SIZE);
 	pci_dev_add_bar(d, 5, PCI_BAR_MEM32, ABAR_SIZE);
 }

@@ -216,6 +216,8 @@ static void shows_itself_as_ich9(void)
 	check_eq(pci_dev_config_read(d, 0x3d, 1), 1);
 	check_eq(pci_dev_config_read(d, 0x80, 4), 0x0080a805);
 	check_eq(pci_dev_config_read(d, 0x90, 1), 0x40);
+	pci_dev_config_write(d, 0x90, 4, 0xffffffff);
+	check_eq(pci_dev_config_read(d, 0x90, 4), 0x003f0040);
 	check_eq(pci_dev_config_read(d, 0xa8, 4), 0x00100012);
 	check_eq(pci_dev_config_read(d, 0xac, 4), 0x00000048);
 	check_eq(reg(r, 0x00), 0xc0141f05);
