@@ -145,6 +145,7 @@ static void reset(void *ctx)
 	}
 	a->idp_index = 0;
 	hba_reset(a);
+	a->resetting = false;	/* firmware does not ask; its commands wait for the port */
 }
 
 /* ---- registers */
@@ -372,8 +373,8 @@ static int plug(struct ahci *a, const struct env_disk *d, struct block *const di
 		return err_set(err, -EINVAL, "%s: disk %s has %llu bytes, needs %llu", a->env->name, d->name,
 			(unsigned long long)block->size, (unsigned long long)d->size);
 	if (block && block->logical > d->logical)
-		return err_set(err, -EINVAL, "%s: disk %s has sectors of %u bytes, its medium serves only %u", a->env->name, d->name,
-			d->logical, block->logical);
+		return err_set(err, -EINVAL, "%s: disk %s has sectors of %u bytes, its medium serves only %u", a->env->name,
+			d->name, d->logical, block->logical);
 	ata_init(&a->port[d->port].dev, d, block);
 	return 0;
 }
