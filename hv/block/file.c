@@ -343,7 +343,8 @@ static int measure(struct file *f, const char *path, struct err *err)
 	f->b.physical = 4096;
 	f->b.size = (uint64_t)st.st_size;
 	if (S_ISBLK(st.st_mode)) {
-		if (ioctl(f->fd, BLKGETSIZE64, &f->b.size) || ioctl(f->fd, BLKSSZGET, &logical) || ioctl(f->fd, BLKPBSZGET, &physical))
+		if (ioctl(f->fd, BLKGETSIZE64, &f->b.size) || ioctl(f->fd, BLKSSZGET, &logical) ||
+		    ioctl(f->fd, BLKPBSZGET, &physical))
 			return err_set(err, -errno, "%s: cannot read size: %s", path, strerror(errno));
 		f->b.logical = (uint32_t)logical;
 		f->b.physical = physical;

@@ -145,6 +145,7 @@ static void reset(void *ctx)
 	}
 	a->idp_index = 0;
 	hba_reset(a);
+	a->resetting = false;	/* firmware does not ask; its commands wait for the port */
 }
 
 /* ---- registers */
@@ -354,6 +355,7 @@ static void describe(struct ahci *a)
 	put_le16(d->config + 0xaa, 0x0010);	/* revision 1.0 */
 	put_le32(d->config + 0xac, 0x00000048);	/* index/data pair in BAR 4 at dword 4 (SATACR1) */
 	d->config[0x90] = 0x40;			/* MAP: AHCI mode */
+	pci_dev_set_writable(d, 0x92, 2, BIT(e->ports) - 1);	/* PCS: ports enabled; drivers set and check it */
 	pci_dev_add_bar(d, 4, PCI_BAR_IO, IDP_SIZE);
 	pci_dev_add_bar(d, 5, PCI_BAR_MEM32, ABAR_SIZE);
 }
@@ -371,8 +373,8 @@ static int plug(struct ahci *a, const struct env_disk *d, struct block *const di
 		return err_set(err, -EINVAL, "%s: disk %s has %llu bytes, needs %llu", a->env->name, d->name,
 			(unsigned long long)block->size, (unsigned long long)d->size);
 	if (block && block->logical > d->logical)
-		return err_set(err, -EINVAL, "%s: disk %s has sectors of %u bytes, its medium serves only %u", a->env->name, d->name,
-			d->logical, block->logical);
+		return err_set(err, -EINVAL, "%s: disk %s has sectors of %u bytes, its medium serves only %u", a->env->name,
+			d->name, d->logical, block->logical);
 	ata_init(&a->port[d->port].dev, d, block);
 	return 0;
 }

@@ -200,7 +200,8 @@ static void block_done(struct block_req *req, int result)
 	ahci_port_run(p);
 }
 
-void ahci_submit(struct ahci_slot *s, enum block_op op, uint64_t off, uint64_t len, bool fua, void (*next)(struct ahci_slot *, int))
+void ahci_submit(struct ahci_slot *s, enum block_op op, uint64_t off, uint64_t len, bool fua,
+	void (*next)(struct ahci_slot *, int))
 {
 	bool data = op == BLOCK_READ || op == BLOCK_WRITE;
 
@@ -265,6 +266,7 @@ static bool add_region(struct ahci_slot *s, uint64_t gpa, uint64_t len)
 static int map_prdt(struct ahci_slot *s, uint64_t left)
 {
 	uint8_t batch[PRD_BATCH * PRD_SIZE];
+	uint64_t table = s->table + TABLE_PRDT;
 
 	for (uint32_t i = 0; left && i < s->prdtl; i++) {
 		const uint8_t *prd = batch + i % PRD_BATCH * PRD_SIZE;
@@ -273,7 +275,7 @@ static int map_prdt(struct ahci_slot *s, uint64_t left)
 
 		if (n > PRD_BATCH)
 			n = PRD_BATCH;
-		if (!(i % PRD_BATCH) && pci_dev_dma_read(&s->port->ahci->pci, s->table + TABLE_PRDT + (uint64_t)i * PRD_SIZE, batch, n * PRD_SIZE))
+		if (!(i % PRD_BATCH) && pci_dev_dma_read(&s->port->ahci->pci, table + (uint64_t)i * PRD_SIZE, batch, n * PRD_SIZE))
 			return -EFAULT;
 		dbc = get_le32(prd + 12);
 		len = (dbc & PRD_MAX) + 1;
@@ -295,8 +297,8 @@ bool ahci_map(struct ahci_slot *s, uint64_t len)
 	s->bytes = 0;
 	r = map_prdt(s, len);
 	if (r == -EFAULT) {
-		log_limited(LOG_WARN, "%s: port %u: command %02x has bad data addresses", s->port->ahci->env->name, s->port->index,
-			s->tf.command);
+		log_limited(LOG_WARN, "%s: port %u: command %02x has bad data addresses", s->port->ahci->env->name,
+			s->port->index, s->tf.command);
 		end(s);
 		halt(s->port, AHCI_IS_HBFS);
 		return false;
@@ -421,7 +423,8 @@ static void take(struct ahci_port *p, unsigned tag)
 		return;
 	}
 	if ((flags & HEADER_CFL) < 5 || table[0] != FIS_H2D) {
-		log_limited(LOG_WARN, "%s: port %u: command FIS %02x of %u words", p->ahci->env->name, p->index, table[0], flags & HEADER_CFL);
+		log_limited(LOG_WARN, "%s: port %u: command FIS %02x of %u words", p->ahci->env->name, p->index, table[0],
+			flags & HEADER_CFL);
 		halt(p, AHCI_IS_IFS);
 		return;
 	}

@@ -27,7 +27,10 @@ enum {
 	AHCI_CMD_FR = 1u << 14, AHCI_CMD_CR = 1u << 15, AHCI_CMD_ATAPI = 1u << 24, AHCI_CMD_DLAE = 1u << 25,
 };
 /* ATA status and error registers */
-enum { ATA_ERR = 0x01, ATA_DRQ = 0x08, ATA_DSC = 0x10, ATA_DF = 0x20, ATA_DRDY = 0x40, ATA_BSY = 0x80, ATA_OK = ATA_DRDY | ATA_DSC };
+enum {
+	ATA_ERR = 0x01, ATA_DRQ = 0x08, ATA_DSC = 0x10, ATA_DF = 0x20, ATA_DRDY = 0x40, ATA_BSY = 0x80,
+	ATA_OK = ATA_DRDY | ATA_DSC,
+};
 enum { ATA_ABRT = 0x04, ATA_IDNF = 0x10, ATA_UNC = 0x40 };
 
 /* A task file: what the host's register FIS said, and what goes back. */
