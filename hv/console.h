@@ -35,7 +35,7 @@ enum console_writers {
 
 /* name: for messages, kept until console_free. -ENOMEM. */
 int console_create(struct loop *loop, const char *name, struct console **console) must_check;
-/* Close everything, remove sockets, restore the terminal. NULL is fine. */
+/* Close everything, remove sockets, restore the terminal. The port writes and reads no more by then. NULL is fine. */
 void console_free(struct console *c);
 
 /*

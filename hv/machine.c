@@ -291,8 +291,10 @@ static int create(struct machine *m, struct err *err)
 	r = r ? r : watch_signals(m, err);
 	r = r ? r : board_connect(m, err);
 	r = r ? r : check_placement(m, err);
-	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
-	return r ? r : start_firmware(m, err);
+	r = r ? r : start_firmware(m, err);
+	if (!r)
+		kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
+	return r;
 }
 
 int machine_create(const struct options *options, uint64_t start_ns, struct machine **out, struct err *err)

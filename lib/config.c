@@ -127,7 +127,8 @@ static int parse_line(struct config *config, const char *name, unsigned line, ch
 	s = trim(s);
 	eq = trim(eq + 1);
 	if (!is_key(s))
-		return err_set(err, -EINVAL, "%s:%u: the key must be 1 to %d small letters, digits, '.', '_' and '-'", name, line, MAX_KEY - 1);
+		return err_set(err, -EINVAL, "%s:%u: the key must be 1 to %d small letters, digits, '.', '_' and '-'", name,
+			line, MAX_KEY - 1);
 	if (!*eq)
 		return err_set(err, -EINVAL, "%s:%u: %s has no value", name, line, s);
 	if (!is_value(eq))

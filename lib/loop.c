@@ -288,11 +288,11 @@ int loop_watch_add(struct loop *loop, int fd, uint32_t events, loop_fd_fn *fn, v
 int loop_watch_set(struct loop_watch *w, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = w };
-	int rc = 0;
+	int op = !events ? EPOLL_CTL_DEL : w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, rc = 0;
 
 	pthread_mutex_lock(&w->loop->lock);
-	if (events != w->events)
-		rc = epoll_ctl(w->loop->epoll, !events ? EPOLL_CTL_DEL : w->events ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, w->fd, &ev) ? -errno : 0;
+	if (events != w->events && epoll_ctl(w->loop->epoll, op, w->fd, &ev))
+		rc = -errno;
 	if (!rc)
 		w->events = events;
 	pthread_mutex_unlock(&w->loop->lock);

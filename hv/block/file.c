@@ -277,7 +277,8 @@ static void free_file(struct block *b)
 {
 	struct file *f = container_of(b, struct file, b);
 
-	loop_watch_remove(f->watch);
+	if (f->watch)
+		loop_watch_remove(f->watch);
 	f->engine->free(f);
 	close(f->event_fd);
 	close(f->fd);	/* drops the locks */

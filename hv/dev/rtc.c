@@ -77,7 +77,15 @@ static int decode_hour(const struct rtc *r, uint8_t v)
 
 static bool divider_runs(const struct rtc *r) { return (r->cmos[REG_A] & 0x70) == 0x20; }
 static bool running(const struct rtc *r) { return divider_runs(r) && !(r->cmos[REG_B] & B_SET); }
-static int64_t now_ns(const struct rtc *r) { return clock_wall(r->config.clock) + r->offset_ns; }
+
+/* A host clock that leapt by a century on top of the guest's own offset leaves the host's time. */
+static int64_t now_ns(const struct rtc *r)
+{
+	int64_t wall = clock_wall(r->config.clock), ns;
+
+	return __builtin_add_overflow(wall, r->offset_ns, &ns) ? wall : ns;
+}
+
 static int64_t now_s(const struct rtc *r) { return floor_div(now_ns(r), SECOND); }
 
 static void show_time(struct rtc *r, int64_t s)
@@ -111,11 +119,11 @@ static bool parse_time(const struct rtc *r, int64_t *s)
 /* Take the registers as the time, fraction_ns into that second. */
 static void set_time(struct rtc *r, int64_t fraction_ns)
 {
-	int64_t s;
+	int64_t s, offset;
 
-	if (!parse_time(r, &s))
+	if (!parse_time(r, &s) || __builtin_sub_overflow(s * SECOND + fraction_ns, clock_wall(r->config.clock), &offset))
 		return;
-	r->offset_ns = s * SECOND + fraction_ns - clock_wall(r->config.clock);
+	r->offset_ns = offset;
 	r->seen_s = s;
 }
 

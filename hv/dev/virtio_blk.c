@@ -88,13 +88,19 @@ static uint8_t *take_status(struct virtio_chain *c)
 	return (uint8_t *)last->iov_base + last->iov_len;
 }
 
+/* The volume may be larger than the disk: the disk ends where the environment says. */
+static bool inside(const struct virtio_blk *b, uint64_t sector, uint64_t len)
+{
+	return sector <= b->disk->size / SECTOR && len <= b->disk->size - sector * SECTOR;
+}
+
 /* READ and WRITE: the chain's own segments are the scatter list. */
 static uint8_t transfer(struct virtio_blk *b, struct request *q, enum block_op op, uint64_t sector)
 {
 	struct virtio_chain *c = &q->chain;
 	uint64_t len = op == BLOCK_READ ? c->write_len : c->read_len;
 
-	if (sector > UINT64_MAX / SECTOR || !len || len % SECTOR)
+	if (!len || len % SECTOR || !inside(b, sector, len))
 		return VIRTIO_BLK_S_IOERR;
 	q->block = (struct block_req){
 		.op = op,
@@ -124,7 +130,7 @@ static uint8_t range(struct virtio_blk *b, struct request *q, enum block_op op)
 	flags = le32toh(seg.flags);
 	if (flags & ~VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP || (op == BLOCK_DISCARD && flags))
 		return VIRTIO_BLK_S_UNSUPP;
-	if (!sectors || sectors > RANGE_SECTORS || sector > UINT64_MAX / SECTOR)
+	if (!sectors || sectors > RANGE_SECTORS || !inside(b, sector, sectors * SECTOR))
 		return VIRTIO_BLK_S_IOERR;
 	q->block = (struct block_req){ .op = op, .off = sector * SECTOR, .len = sectors * SECTOR };
 	q->written = 1;

@@ -248,7 +248,7 @@ static void address_write(uint64_t *addr, unsigned at, unsigned size, uint64_t v
 {
 	uint8_t bytes[8];
 
-	if (size < 4)
+	if (size < 4 || at + size > sizeof bytes)
 		return;
 	put_le64(bytes, *addr);
 	put_le(bytes + at, size, val);

@@ -45,8 +45,8 @@ static int check_address(const char *file, const struct env *env, const struct e
 		found |= !o->function;
 	}
 	if (!found)
-		return fail("%s: %s: function %x needs a function 0 at device %x beside it, or no system looks for it", file, pci->path,
-			pci->function, pci->device);
+		return fail("%s: %s: function %x needs a function 0 at device %x beside it, or no system looks for it", file,
+			pci->path, pci->function, pci->device);
 	return 0;
 }
 
@@ -62,7 +62,8 @@ static int check_numbers(const char *file, const struct env *env, const struct e
 		return fail("%s: %s: mac: is the same as that of /bmc", file, pci->path);
 	for (const struct env_pci *o = env->pci; o < pci; o++) {
 		if (pci->kind == ENV_PCI_ROOT_PORT && o->kind == pci->kind && o->slot == pci->slot && o->chassis == pci->chassis)
-			return fail("%s: %s: slot: %u of chassis %u is taken by %s", file, pci->path, pci->slot, pci->chassis, o->path);
+			return fail("%s: %s: slot: %u of chassis %u is taken by %s", file, pci->path, pci->slot, pci->chassis,
+				o->path);
 		if (pci->kind == ENV_PCI_BRIDGE && o->kind == pci->kind && pci->chassis && o->chassis == pci->chassis)
 			return fail("%s: %s: chassis: %u is taken by %s", file, pci->path, pci->chassis, o->path);
 		if (pci->sun >= 0 && o->sun == pci->sun && (o->parent != pci->parent || o->device != pci->device))
@@ -78,12 +79,14 @@ static int check_numbers(const char *file, const struct env *env, const struct e
 }
 
 /* A disk against every disk before it; the label also against the functions. */
-static int check_disk(const char *file, const struct env *env, const struct env_pci *pci, const struct env_disk *d, struct err *err)
+static int check_disk(const char *file, const struct env *env, const struct env_pci *pci, const struct env_disk *d,
+	struct err *err)
 {
 	for (const struct env_pci *p = env->pci; p <= pci; p++)
 		for (const struct env_disk *o = p->disks; o < p->disks + p->disk_count && o != d; o++) {
 			if (!strcmp(o->name, d->name))
-				return fail("%s: %s: label: \"%s\" is taken by %s", file, disk_at(pci, d).s, d->name, disk_at(p, o).s);
+				return fail("%s: %s: label: \"%s\" is taken by %s", file, disk_at(pci, d).s, d->name,
+					disk_at(p, o).s);
 			if (d->boot && o->boot == d->boot)
 				return fail("%s: %s: boot: %d is taken by %s", file, disk_at(pci, d).s, d->boot, disk_at(p, o).s);
 			if (d->wwn && o->wwn == d->wwn)

@@ -68,9 +68,11 @@ static int read_cache(const struct env_node *n, struct env_cpu *cpu)
 	if (!bits_is_pow2(c->line))
 		return env_node_fail(n, "line", "%u is not a power of two", c->line);
 	if (c->kib * 1024ull % ((uint64_t)c->ways * c->line))
-		return env_node_fail(n, "size-kib", "%u KiB do not divide into %u ways of %u-byte lines", c->kib, c->ways, c->line);
+		return env_node_fail(n, "size-kib", "%u KiB do not divide into %u ways of %u-byte lines", c->kib, c->ways,
+			c->line);
 	for (unsigned i = 0; i < unit; i++)
-		if (cpu->caches[i].level == c->level && (cpu->caches[i].type == c->type || c->type == 'u' || cpu->caches[i].type == 'u'))
+		if (cpu->caches[i].level == c->level &&
+		    (cpu->caches[i].type == c->type || c->type == 'u' || cpu->caches[i].type == 'u'))
 			return env_node_fail(n, "level", "level %u of that type is described by cache@%x", c->level, i);
 	cpu->cache_count++;
 	return 0;
@@ -84,8 +86,8 @@ static int check_leaves(const struct env_node *n, const struct env_cpu *cpu)
 		unsigned bit = (unsigned)__builtin_ctz(cpu->words[w] | BIT(31));
 
 		if (cpu->words[w] && leaf > max)
-			return env_node_fail(n, "features", "\"%s\" is in CPUID leaf 0x%x, but %s is 0x%x", env_cpuid_name(w, bit) ?: "a bit",
-				leaf, leaf & 0x80000000 ? "max-ext-leaf" : "max-leaf", max);
+			return env_node_fail(n, "features", "\"%s\" is in CPUID leaf 0x%x, but %s is 0x%x",
+				env_cpuid_name(w, bit) ?: "a bit", leaf, leaf & 0x80000000 ? "max-ext-leaf" : "max-leaf", max);
 	}
 	return 0;
 }
@@ -99,8 +101,8 @@ int env_read_cpu(const struct env_node *n, struct env *env)
 	if (rc)
 		return rc;
 	if (env_cpu_count(env) > ENV_MAX_CPUS)
-		return env_node_fail(n, "sockets", "%u sockets × %u cores × %u threads are %u CPUs, 1 to %d are allowed", cpu->sockets,
-			cpu->cores, cpu->threads, env_cpu_count(env), ENV_MAX_CPUS);
+		return env_node_fail(n, "sockets", "%u sockets × %u cores × %u threads are %u CPUs, 1 to %d are allowed",
+			cpu->sockets, cpu->cores, cpu->threads, env_cpu_count(env), ENV_MAX_CPUS);
 	rc = check_leaves(n, cpu);
 	if (rc)
 		return rc;

@@ -9,7 +9,8 @@
 #define LABEL { "label", ENV_T_CHARS, ENV_FIELD(struct env_disk, name), .required = true, .min = 1, .max = 31, .plain = true }
 #define BOOT { "boot", ENV_T_CELL, ENV_FIELD(struct env_disk, boot), .min = 1, .max = 255 }
 #define GEOMETRY \
-	{ "size", ENV_T_LONG, ENV_FIELD(struct env_disk, size), .required = true, .min = ENV_MIB, .max = ((1ull << 48) - 1) * 512 }, \
+	{ "size", ENV_T_LONG, ENV_FIELD(struct env_disk, size), .required = true, .min = ENV_MIB, \
+		.max = ((1ull << 48) - 1) * 512 }, \
 	{ "logical-sector", ENV_T_CELL, ENV_FIELD(struct env_disk, logical), .min = 512, .max = 4096, .def = 512 }, \
 	{ "physical-sector", ENV_T_CELL, ENV_FIELD(struct env_disk, physical), .min = 512, .max = 65536 }
 
@@ -22,7 +23,8 @@ static const struct env_prop ata_props[] = {
 };
 static const struct env_prop virtio_props[] = { LABEL, CHARS("serial", serial, 0, 20, false), GEOMETRY, BOOT, { NULL } };
 static const struct env_prop cd_props[] = {
-	LABEL, CHARS("model", model, 1, 40, true), CHARS("serial", serial, 0, 20, false), CHARS("firmware", firmware, 0, 8, false),
+	LABEL, CHARS("model", model, 1, 40, true), CHARS("serial", serial, 0, 20, false),
+	CHARS("firmware", firmware, 0, 8, false),
 	BOOT, { NULL },
 };
 
@@ -33,12 +35,14 @@ static int check_disk(const struct env_node *n, struct env_disk *d)
 	if (!d->physical)
 		d->physical = d->logical;
 	if (!bits_is_pow2(d->physical) || d->physical < d->logical)
-		return env_node_fail(n, "physical-sector", "%u must be a power of two and not below logical-sector, %u", d->physical, d->logical);
+		return env_node_fail(n, "physical-sector", "%u must be a power of two and not below logical-sector, %u",
+			d->physical, d->logical);
 	if (d->size % d->logical)
-		return env_node_fail(n, "size", "%llu is not a multiple of the logical sector, %u bytes", (unsigned long long)d->size,
-			d->logical);
+		return env_node_fail(n, "size", "%llu is not a multiple of the logical sector, %u bytes",
+			(unsigned long long)d->size, d->logical);
 	if (d->rpm > 1 && d->rpm < 1025)
-		return env_node_fail(n, "rotation", "%u is out of range; allowed: 0 (says nothing), 1 (solid state), 1025 to 65534", d->rpm);
+		return env_node_fail(n, "rotation",
+			"%u is out of range; allowed: 0 (says nothing), 1 (solid state), 1025 to 65534", d->rpm);
 	return 0;
 }
 
@@ -50,7 +54,8 @@ static int read_disk(const struct env_node *n, struct env_pci *pci)
 	int rc;
 
 	if (!cd && !env_node_is(n, "disk"))
-		return env_node_fail(n, NULL, "unknown node; allowed here: disk@0 to disk@%x%s", ports - 1, ata ? " and the same as cd@" : "");
+		return env_node_fail(n, NULL, "unknown node; allowed here: disk@0 to disk@%x%s", ports - 1,
+			ata ? " and the same as cd@" : "");
 	rc = env_node_unit(n, cd ? "cd" : "disk", ports - 1, &port);
 	if (rc)
 		return rc;

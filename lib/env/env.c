@@ -21,7 +21,7 @@ static const struct env_word clocks[] = { { "utc", ENV_CLOCK_UTC }, { "localtime
 
 static const struct env_prop root_props[] = {
 	{ "compatible", ENV_T_TEXT, ENV_FIELD(struct own, compatible), .required = true, .max = 64 },
-	{ "hostname", ENV_T_TEXT, ENV_FIELD(struct own, env.hostname), .required = true, .min = 1, .max = 63, .plain = true },
+	{ "hostname", ENV_T_TEXT, ENV_FIELD(struct own, env.hostname), .required = true, .min = 1, .max = 63 },
 	{ "uuid", ENV_T_UUID, ENV_FIELD(struct own, env.uuid), .required = true },
 	{ "firmware", ENV_T_WORD, ENV_FIELD(struct own, env.firmware), .words = firmwares, .def = ENV_BIOS },
 	{ "clock", ENV_T_WORD, ENV_FIELD(struct own, env.clock), .words = clocks, .def = ENV_CLOCK_UTC },
@@ -42,6 +42,15 @@ char *env_path_room(struct env *env, unsigned i)
 	return own->paths[i];
 }
 
+static bool is_hostname(const char *s)
+{
+	if (!isalnum((unsigned char)*s))
+		return false;
+	while (isalnum((unsigned char)*s) || *s == '.' || *s == '-')
+		s++;
+	return !*s;
+}
+
 static int read_root(struct own *own, const char *name, struct err *err)
 {
 	const struct env_node root = { .file = name, .fdt = own->blob, .off = 0, .err = err };
@@ -54,8 +63,10 @@ static int read_root(struct own *own, const char *name, struct err *err)
 	if (strcmp(own->compatible, "hull,environment-1"))
 		return env_node_fail(&root, "compatible", "\"%s\" is not known; \"hull,environment-1\" is allowed",
 			env_shown(own->compatible).s);
-	if (!isalnum((unsigned char)env->hostname[0]) || strchr(env->hostname, '_'))
-		return env_node_fail(&root, "hostname", "\"%s\" must start with a letter or digit and hold no '_'", env->hostname);
+	if (!is_hostname(env->hostname))
+		return env_node_fail(&root, "hostname",
+			"\"%s\" must hold letters, digits, '.' and '-' only and start with a letter or digit",
+			env->hostname);
 	env_default_smbios(env);
 	env_default_acpi(env);
 	env->bmc.kind = "";
@@ -64,6 +75,23 @@ static int read_root(struct own *own, const char *name, struct err *err)
 		return rc;
 	env->smbios.bios.uefi |= env->firmware == ENV_UEFI;
 	return env_check(name, env, err);
+}
+
+/* The version comes first: fdt_check_full of libfdt 1.6.1 reads address 0 when a blob before version 16 names its root badly. */
+static int check_blob(const char *name, const void *blob, size_t len, struct err *err)
+{
+	int rc = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_header(blob);
+
+	if (!rc && fdt_version(blob) < 17)
+		rc = -FDT_ERR_BADVERSION;
+	if (!rc)
+		rc = fdt_check_full(blob, len);
+	if (rc)
+		return err_set(err, -EINVAL, "%s: is not a device tree blob (%s); compile a .dts with `hull env compile`", name,
+			fdt_strerror(rc));
+	if (fdt_num_mem_rsv(blob))
+		return err_set(err, -EINVAL, "%s: holds memory reservations, an environment has none", name);
+	return 0;
 }
 
 int env_parse(const char *name, const void *blob, size_t len, struct env **env, struct err *err)
@@ -83,17 +111,9 @@ int env_parse(const char *name, const void *blob, size_t len, struct env **env, 
 	}
 	if (len)
 		memcpy(own->blob, blob, len);
-	rc = len < sizeof(struct fdt_header) ? -FDT_ERR_TRUNCATED : fdt_check_full(own->blob, len);
-	if (rc) {
-		rc = err_set(err, -EINVAL, "%s: is not a device tree blob (%s); compile a .dts with `hull env compile`", name,
-			fdt_strerror(rc));
-		goto fail;
-	}
-	if (fdt_version(own->blob) < 17 || fdt_num_mem_rsv(own->blob)) {
-		rc = err_set(err, -EINVAL, "%s: must be a version 17 blob without memory reservations", name);
-		goto fail;
-	}
-	rc = read_root(own, name, err);
+	rc = check_blob(name, own->blob, len, err);
+	if (!rc)
+		rc = read_root(own, name, err);
 	if (rc)
 		goto fail;
 	*env = &own->env;

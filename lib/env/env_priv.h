@@ -41,7 +41,7 @@ struct env_prop {	/* a table ends with a NULL name */
 	bool required;
 	bool keep;		/* absent: leave what the target holds */
 	bool hex;		/* how messages show numbers */
-	bool plain;		/* text: letters, digits, '.', '_', '-' only */
+	bool plain;		/* text: small letters, digits, '_', '-' only: what a key of a placement may hold */
 	size_t off, size;	/* of the field (of one element for a pair) */
 	uint64_t min, max, def;
 	const char *text;	/* default of texts */

@@ -47,9 +47,9 @@ static const struct kind {
 };
 
 static const struct env_word kind_words[] = {
-	{ "pcie-root-port", ENV_PCI_ROOT_PORT }, { "pci-bridge", ENV_PCI_BRIDGE }, { "ahci", ENV_PCI_AHCI }, { "smbus", ENV_PCI_SMBUS },
-	{ "e1000", ENV_PCI_E1000 }, { "virtio-net", ENV_PCI_VIRTIO_NET }, { "virtio-blk", ENV_PCI_VIRTIO_BLK },
-	{ "virtio-rng", ENV_PCI_VIRTIO_RNG }, { NULL, 0 },
+	{ "pcie-root-port", ENV_PCI_ROOT_PORT }, { "pci-bridge", ENV_PCI_BRIDGE }, { "ahci", ENV_PCI_AHCI },
+	{ "smbus", ENV_PCI_SMBUS }, { "e1000", ENV_PCI_E1000 }, { "virtio-net", ENV_PCI_VIRTIO_NET },
+	{ "virtio-blk", ENV_PCI_VIRTIO_BLK }, { "virtio-rng", ENV_PCI_VIRTIO_RNG }, { NULL, 0 },
 };
 
 static const struct env_prop common_props[] = {
@@ -94,7 +94,8 @@ static int read_address(const struct env_node *n, struct env_pci *pci)
 			function = hex_digit(u[1]);
 	}
 	if (device < 0 || device > 0x1f || function < 0 || function > 7)
-		return env_node_fail(n, NULL, "\"%s\" must be NAME@DEVICE,FUNCTION: a name of 1 to %d small letters, digits and '-', "
+		return env_node_fail(n, NULL,
+			"\"%s\" must be NAME@DEVICE,FUNCTION: a name of 1 to %d small letters, digits and '-', "
 			"a device of 0 to 1f, a function of 0 to 7, both hexadecimal", env_shown(s).s, ENV_MAX_NAME);
 	pci->device = (uint8_t)device;
 	pci->function = (uint8_t)function;

@@ -65,7 +65,8 @@ int env_node_unit(const struct env_node *n, const char *name, unsigned max, unsi
 
 	digits = s ? strspn(++s, "0123456789abcdef") : 0;
 	if (!digits || s[digits] || digits > 4 || (digits > 1 && *s == '0'))
-		return env_node_fail(n, NULL, "the unit address must be one small hexadecimal number: %s@0 to %s@%x", name, name, max);
+		return env_node_fail(n, NULL, "the unit address must be one small hexadecimal number: %s@0 to %s@%x", name,
+			name, max);
 	for (; *s; s++)
 		v = v << 4 | (unsigned)(isdigit((unsigned char)*s) ? *s - '0' : *s - 'a' + 10);
 	if (v > max)
@@ -147,8 +148,9 @@ static int check_text(const struct env_node *n, const struct env_prop *p, const 
 			(unsigned long long)p->min, (unsigned long long)p->max);
 	if (p->plain)
 		for (const char *c = s; *c; c++)
-			if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
-				return env_node_fail(n, p->name, "\"%s\" holds '%c', only letters, digits, '.', '_' and '-' are allowed",
+			if (!islower((unsigned char)*c) && !isdigit((unsigned char)*c) && *c != '_' && *c != '-')
+				return env_node_fail(n, p->name,
+					"\"%s\" holds '%c', only small letters, digits, '_' and '-' are allowed",
 					env_shown(s).s, *c);
 	return 0;
 }

@@ -91,7 +91,8 @@ static bool is_date(const char *s)
 	for (unsigned i = 0; pattern[i]; i++)
 		if (pattern[i] == 'd' ? !isdigit((unsigned char)s[i]) : s[i] != '/')
 			return false;
-	return strncmp(s, "01", 2) >= 0 && strncmp(s, "12", 2) <= 0 && strncmp(s + 3, "01", 2) >= 0 && strncmp(s + 3, "31", 2) <= 0;
+	return strncmp(s, "01", 2) >= 0 && strncmp(s, "12", 2) <= 0 &&
+		strncmp(s + 3, "01", 2) >= 0 && strncmp(s + 3, "31", 2) <= 0;
 }
 
 static int read_bios(const struct env_node *n, struct env *env)

@@ -29,6 +29,8 @@ static _Noreturn void run_dtc(const char *path, int out, int messages)
 	if (null < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(messages, 2) < 0 || setrlimit(RLIMIT_FSIZE, &file))
 		_exit(126);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGALRM, SIG_DFL);	/* what the caller ignores stays ignored after exec */
+	signal(SIGXFSZ, SIG_DFL);
 	alarm(SECONDS_MAX);
 	execvp(argv[0], argv);
 	_exit(127);

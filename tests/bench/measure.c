@@ -232,11 +232,10 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	done = await_marks(&o, fd, log, began, began + o.timeout, 0);
-	if (done) {
-		print_counters(pid);
+	print_counters(pid);	/* also when a mark never came: they tell a hung guest from a slow one */
+	if (done)
 		settle(&o, fd, log);
-		print_memory(pid, o.memory_mib);
-	}
+	print_memory(pid, o.memory_mib);
 	stop(pid);
 	if (log)
 		fclose(log);

@@ -71,7 +71,7 @@ static void address_facts(const struct source *s)
 		} else {
 			continue;
 		}
-		snprintf(key, sizeof(key), "net.%s.address", a->ifa_name);
+		snprintf(key, sizeof(key), "net.%s.ip", a->ifa_name);
 		if (a->ifa_netmask && inet_ntop(family, raw, text, sizeof(text)))
 			facts_add(s->facts, key, "%s/%u", text, mask_bits(a->ifa_netmask));
 	}

@@ -201,11 +201,14 @@ static int run_features(const struct command *self, int argc, char **argv)
 
 const struct command env_commands[] = {
 	{ "env check", "FILE…", "check server environments (.dts or .dtb)",
-		"Prints \"FILE: fine\", or the first error with its node and property. Exit status: 0 all fine, 2 trouble.", run_check },
+		"Prints \"FILE: fine\", or the first error with its node and property. Exit status: 0 all fine, 2 trouble.",
+		run_check },
 	{ "env show", "FILE [--json]", "print the machine that an environment describes",
-		"With --json every property stands there, defaults included; PCI functions are keyed by \"device,function\".", run_show },
+		"With --json every property stands there, defaults included; PCI functions are keyed by \"device,function\".",
+		run_show },
 	{ "env diff", "A B [--json]", "compare two environments, property by property",
-		"Defaults are filled in first, order and node names do not count. Exit status: 0 equal, 1 different, 2 trouble.", run_diff },
+		"Defaults are filled in first, order and node names do not count. Exit status: 0 equal, 1 different, 2 trouble.",
+		run_diff },
 	{ "env compile", "IN.dts OUT.dtb", "compile and check a source; OUT.dtb is replaced as a whole or not at all",
 		"Runs dtc(1). Exit status: 0 fine, 2 trouble; OUT.dtb is untouched then.", run_compile },
 	{ "env features", "", "list the names of CPU features, by CPUID leaf", NULL, run_features },

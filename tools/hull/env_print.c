@@ -55,7 +55,8 @@ static void print_identity(const struct env *env)
 	printf("  %-12s %s, clock %s\n", "firmware", env->firmware == ENV_UEFI ? "uefi" : "bios",
 		env->clock == ENV_CLOCK_LOCALTIME ? "localtime" : "utc");
 	if (env->bmc.present) {
-		printf("  %-12s %s at %d.%d.%d.%d, ", "bmc", env->bmc.kind, env->bmc.ip[0], env->bmc.ip[1], env->bmc.ip[2], env->bmc.ip[3]);
+		printf("  %-12s %s at %d.%d.%d.%d, ", "bmc", env->bmc.kind, env->bmc.ip[0], env->bmc.ip[1], env->bmc.ip[2],
+			env->bmc.ip[3]);
 		print_mac(env->bmc.mac);
 		putchar('\n');
 	}
@@ -65,13 +66,15 @@ static void print_cpu(const struct env_cpu *cpu)
 {
 	unsigned column = 0;
 
-	printf("cpu\n  %s (%s), family %u model %u stepping %u\n", cpu->model_name, cpu->vendor, cpu->family, cpu->model, cpu->stepping);
-	printf("  %u socket%s × %u core%s × %u thread%s, %u physical address bits%s\n", cpu->sockets, cpu->sockets == 1 ? "" : "s",
-		cpu->cores, cpu->cores == 1 ? "" : "s", cpu->threads, cpu->threads == 1 ? "" : "s", cpu->phys_bits,
+	printf("cpu\n  %s (%s), family %u model %u stepping %u\n", cpu->model_name, cpu->vendor, cpu->family, cpu->model,
+		cpu->stepping);
+	printf("  %u socket%s × %u core%s × %u thread%s, %u physical address bits%s\n", cpu->sockets,
+		cpu->sockets == 1 ? "" : "s", cpu->cores, cpu->cores == 1 ? "" : "s", cpu->threads,
+		cpu->threads == 1 ? "" : "s", cpu->phys_bits,
 		cpu->paravirt ? ", KVM leaves added" : "");
 	for (const struct env_cache *c = cpu->caches; c < cpu->caches + cpu->cache_count; c++)
-		printf("  L%u%s %u KiB, %u ways, shared by %u\n", c->level, c->type == 'd' ? "d" : c->type == 'i' ? "i" : "", c->kib, c->ways,
-			c->shared_by);
+		printf("  L%u%s %u KiB, %u ways, shared by %u\n", c->level, c->type == 'd' ? "d" : c->type == 'i' ? "i" : "",
+			c->kib, c->ways, c->shared_by);
 	for (unsigned w = 0; w < ENV_CPUID_WORDS; w++)
 		for (unsigned b = 0; b < 32; b++) {
 			const char *name = cpu->words[w] & BIT(b) ? env_cpuid_name(w, b) : NULL;
@@ -141,6 +144,7 @@ void env_print(const struct env *env)
 	printf("memory\n  ");
 	print_size(env->memory);
 	printf("\nchipset\n  %s%s%s%s%s%s\npci\n", env->chipset == ENV_Q35 ? "q35" : "i440fx", env->com[0] ? ", COM1" : "",
-		env->com[1] ? ", COM2" : "", env->keyboard ? ", keyboard" : "", env->mouse ? ", mouse" : "", env->hpet ? ", HPET" : "");
+		env->com[1] ? ", COM2" : "", env->keyboard ? ", keyboard" : "", env->mouse ? ", mouse" : "",
+		env->hpet ? ", HPET" : "");
 	print_functions(env, -1, 2);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line: one entry a command, found by its words. Exit status: 0 fine, 1 different (diff), 2 trouble or wrong usage. */
+/* The command line: one entry a command, found by its words. Exit status: 0 fine, 1 different (diff), 2 trouble. */
 #pragma once
 #include <jansson.h>
 #include <stdbool.h>

@@ -14,7 +14,8 @@ static int run_fingerprint(const struct command *self, int argc, char **argv);
 static int run_help(const struct command *self, int argc, char **argv);
 
 static const struct command top_commands[] = {
-	{ "fingerprint", "[ARGUMENT…]", "print what this system sees of its machine (runs hull-fingerprint)", NULL, run_fingerprint },
+	{ "fingerprint", "[ARGUMENT…]", "print what this system sees of its machine (runs hull-fingerprint)", NULL,
+		run_fingerprint },
 	{ "help", "[COMMAND]", "say how a command is used", NULL, run_help },
 	{ NULL },
 };
@@ -104,6 +105,14 @@ static void print_command(const struct command *c)
 		printf("\n%s\n", c->help);
 }
 
+/* "env" of "env check": the first word of several commands. */
+static bool in_group(const struct command *c, const char *word)
+{
+	size_t len = strlen(word);
+
+	return !strncmp(c->words, word, len) && c->words[len] == ' ';
+}
+
 static int run_help(const struct command *self, int argc, char **argv)
 {
 	bool found = false;
@@ -114,9 +123,8 @@ static int run_help(const struct command *self, int argc, char **argv)
 	}
 	for (size_t i = 0; command_at(i); i++) {
 		const struct command *c = command_at(i);
-		bool group = argc == 2 && !strncmp(c->words, argv[1], strlen(argv[1])) && c->words[strlen(argv[1])] == ' ';
 
-		if (!group && match(c, argc - 1, argv + 1) != argc - 1)
+		if (!(argc == 2 && in_group(c, argv[1])) && match(c, argc - 1, argv + 1) != argc - 1)
 			continue;
 		if (found)
 			putchar('\n');
@@ -154,6 +162,24 @@ static int finish(int status)
 	return status;
 }
 
+static int fail_unknown(int argc, char **argv)
+{
+	bool group = false;
+
+	for (size_t i = 0; command_at(i); i++)
+		group |= in_group(command_at(i), argv[1]);
+	if (!group)
+		return command_fail("no command \"%s\"; `hull help` lists all", argv[1]);
+	if (argc > 2)
+		command_fail("no command \"%s %s\"", argv[1], argv[2]);
+	else
+		command_fail("%s: needs one more word", argv[1]);
+	for (size_t i = 0; command_at(i); i++)
+		if (in_group(command_at(i), argv[1]))
+			command_usage(command_at(i));
+	return HULL_TROUBLE;
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -181,6 +207,5 @@ int main(int argc, char **argv)
 			}
 		return finish(c->run(c, argc - words, argv + words));
 	}
-	command_fail("no command \"%s%s%s\"; `hull help` lists all", argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");
-	return HULL_TROUBLE;
+	return fail_unknown(argc, argv);
 }

@@ -33,7 +33,7 @@ original_hardware() {
 		-smbios "type=41,designation=Onboard LAN1,kind=ethernet,instance=1,pcidev=net0"
 
 		-drive "if=none,id=sda,file=$disk,format=raw,cache=$cache"
-		-device "ide-hd,bus=ide.0,drive=sda,bootindex=1,model=HGST HUS722T1TALA604,serial=WMC6N0L0XYZ1,ver=RAGNW3B0,wwn=0x5000cca25ec0ffee,logical_block_size=512,physical_block_size=4096,rotation_rate=7200"
+		-device "ide-hd,bus=ide.0,drive=sda,bootindex=1,model=HGST HUS722T1TALA604,serial=WMC6N0L0XYZ1,ver=RAGNW3B0,wwn=0x5000cca25ec0ffee,logical_block_size=512,physical_block_size=4096,rotation_rate=7200,discard_granularity=0"
 		-device "ide-cd,bus=ide.1,model=PLDS DVD-ROM DU-8D5LH,serial=D0123456,ver=1.00"
 
 		-netdev user,id=lan,net=192.0.2.0/24,host=192.0.2.1,restrict=on

@@ -179,7 +179,7 @@ static void a_hung_up_descriptor_can_rest(void)
 	int ends[2];
 
 	open_bench(&b);
-	check_or_return(!pipe(ends));
+	check_eq(pipe(ends), 0);
 	close(ends[1]);
 	check_eq(loop_watch_add(b.loop, ends[0], EPOLLIN, hung_up, &b, &b.watch[0]), 0);
 	check_eq(loop_run(b.loop), 0);
@@ -525,7 +525,8 @@ static void freeing_nothing_is_fine(void)
 static const struct test tests[] = {
 	{ "calls back for a ready descriptor", calls_back_for_a_ready_descriptor },
 	{ "refuses a descriptor that cannot be watched", refuses_a_descriptor_that_cannot_be_watched },
-	{ "a watch may be removed in its own and in another callback", a_watch_may_be_removed_in_its_own_and_in_another_callback },
+	{ "a watch may be removed in its own and in another callback",
+		a_watch_may_be_removed_in_its_own_and_in_another_callback },
 	{ "a paused watch is quiet and comes back", a_paused_watch_is_quiet_and_comes_back },
 	{ "a hung-up descriptor can rest", a_hung_up_descriptor_can_rest },
 	{ "timers run in the order of their deadlines", timers_run_in_the_order_of_their_deadlines },
@@ -537,7 +538,8 @@ static const struct test tests[] = {
 	{ "posts run in order", posts_run_in_order },
 	{ "a stop before run is not lost", a_stop_before_run_is_not_lost },
 	{ "other threads may post", other_threads_may_post },
-	{ "other threads may change watches and timers under the guard", other_threads_may_change_watches_and_timers_under_the_guard },
+	{ "other threads may change watches and timers under the guard",
+		other_threads_may_change_watches_and_timers_under_the_guard },
 	{ "a signal handler may stop", a_signal_handler_may_stop },
 	{ "freeing nothing is fine", freeing_nothing_is_fine },
 	{ NULL, NULL },

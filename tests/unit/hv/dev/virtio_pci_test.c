@@ -184,6 +184,9 @@ static void queue_registers_read_back(void)
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_DESCLO, 8), 0x19abcdef0);
 	reg_write(&d, VIRTIO_PCI_COMMON_Q_DESCLO, 2, 0);	/* not a width of this field */
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_DESCLO, 8), 0x19abcdef0);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_DESCHI, 8, 0);	/* over its end */
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_USEDHI, 8, ~0ull);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_DESCLO, 8), 0x19abcdef0);
 	reg_write(&d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 2);	/* no such queue */
 	reg_write(&d, VIRTIO_PCI_COMMON_Q_SIZE, 2, 4);
 	reg_write(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);

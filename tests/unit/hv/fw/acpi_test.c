@@ -93,13 +93,15 @@ static void walk(struct fixture *f)
 static void setup(struct fixture *f, enum env_chipset chipset)
 {
 	struct err err = { 0 };
+	int code;
 
 	memset(f, 0, sizeof *f);
 	sample_env(&f->env);
 	f->env.chipset = chipset;
 	layout_init(&f->layout, &f->env);
 	check_eq(mem_add(&f->mem, AREA, AREA_LEN, f->ram, false), 0);
-	check_or_return(acpi_build(&f->acpi, &f->env, &f->layout, &err) == 0);
+	code = acpi_build(&f->acpi, &f->env, &f->layout, &err);
+	check_or_return(code == 0);
 	check_eq(acpi_install(&f->acpi, &f->mem, AREA, AREA + AREA_LEN, &f->rsdp, &err), 0);
 	walk(f);
 }
@@ -178,13 +180,15 @@ static void madt_numbers_cpus_with_gaps(void)
 	struct env env;
 	struct err err;
 	uint8_t *p;
+	int code;
 
 	sample_env(&env);
 	env.cpu.sockets = 2;
 	env.cpu.cores = 3;
 	env.cpu.threads = 2;
 	layout_init(&l, &env);
-	check_or_return(acpi_build(&t, &env, &l, &err) == 0);
+	code = acpi_build(&t, &env, &l, &err);
+	check_or_return(code == 0);
 	p = memmem(t.tables, t.tables_len, "APIC", 4);
 	check_or_return(p != NULL);
 	check_eq(get_le32(p + 36), 0xfee00000);

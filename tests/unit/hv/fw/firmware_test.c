@@ -60,9 +60,11 @@ static void seabios_stands_below_4_gib_and_below_1_mib_after_each_reset(void)
 {
 	struct fixture f;
 	const uint8_t *rom;
+	int code;
 
 	setup(&f);
-	check_or_return(prepare(&f) == 0);
+	code = prepare(&f);
+	check_or_return(code == 0);
 	rom = mem_at_const(&f.mem, 0xfffc0000, ROM);
 	check_or_return(rom != NULL);
 	check(mem_at(&f.mem, 0xfffc0000, 1) == NULL);
@@ -90,9 +92,11 @@ static void check_file(const struct fixture *f, const char *name, const void *wa
 static void fw_cfg_has_what_seabios_asks_for(void)
 {
 	struct fixture f;
+	int code;
 
 	setup(&f);
-	check_or_return(prepare(&f) == 0);
+	code = prepare(&f);
+	check_or_return(code == 0);
 	check_file(&f, "etc/system-states", "\x80\0\0\1\2\x80", 6);
 	check_file(&f, "etc/boot-fail-wait", "\xff\xff\xff\xff", 4);
 	check_file(&f, "etc/sercon-port", "\xf8\3", 2);
@@ -153,13 +157,15 @@ static void write_kernel(const char *path)
 static void a_kernel_boots_without_firmware_but_with_tables(void)
 {
 	struct fixture f;
+	int code;
 
 	setup(&f);
 	f.options.kernel = suite_tmp("vmlinuz");
 	f.options.initrd = f.options.bios;
 	f.options.cmdline = "quiet";
 	write_kernel(f.options.kernel);
-	check_or_return(prepare(&f) == 0);
+	code = prepare(&f);
+	check_or_return(code == 0);
 	for (int i = 0; i < 2; i++) {
 		memset(f.ram, 0, RAM);
 		check_eq(fw_reset(&f.fw, &f.err), 0);

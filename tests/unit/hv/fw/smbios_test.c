@@ -44,9 +44,11 @@ static void check_golden(const char *what, const struct env *env)
 	struct smbios_tables t;
 	struct layout l;
 	struct err err;
+	int code;
 
 	layout_init(&l, env);
-	check_or_return(smbios_build(&t, env, &l, &err) == 0);
+	code = smbios_build(&t, env, &l, &err);
+	check_or_return(code == 0);
 	check_same(what, "tables", t.tables, t.tables_len);
 	check_same(what, "anchor", t.anchor, t.anchor_len);
 	smbios_free(&t);
@@ -95,13 +97,15 @@ static void onboard_devices_behind_bridges_get_their_future_bus(void)
 	struct env env;
 	struct err err;
 	const uint8_t *p;
+	int code;
 
 	sample_env(&env);
 	env.pci[2].onboard_index = 0;
 	env.pci[1].onboard_index = 7;
 	env.pci[1].onboard_label = "";
 	layout_init(&l, &env);
-	check_or_return(smbios_build(&t, &env, &l, &err) == 0);
+	code = smbios_build(&t, &env, &l, &err);
+	check_or_return(code == 0);
 	p = find(&t, 41);
 	check_or_return(p != NULL);
 	check_eq(p[4], 0);
@@ -117,13 +121,15 @@ static void absent_records_are_left_out(void)
 	struct layout l;
 	struct env env;
 	struct err err;
+	int code;
 
 	sample_env(&env);
 	env.smbios.board.present = false;
 	env.smbios.oem_string_count = 0;
 	env.pci[2].onboard_index = 0;
 	layout_init(&l, &env);
-	check_or_return(smbios_build(&t, &env, &l, &err) == 0);
+	code = smbios_build(&t, &env, &l, &err);
+	check_or_return(code == 0);
 	check(!find(&t, 2) && !find(&t, 11) && !find(&t, 41));
 	check(find(&t, 127) != NULL);
 	smbios_free(&t);
@@ -165,13 +171,15 @@ static void installs_below_1_mib_with_checksums(void)
 	struct layout l;
 	struct env env;
 	struct err err;
+	int code;
 
 	sample_env(&env);
 	check_eq(mem_add(&mem, 0xf0000, sizeof ram, ram, false), 0);
 	for (int v3 = 0; v3 < 2; v3++) {
 		env.smbios.v3 = v3;
 		layout_init(&l, &env);
-		check_or_return(smbios_build(&t, &env, &l, &err) == 0);
+		code = smbios_build(&t, &env, &l, &err);
+		check_or_return(code == 0);
 		check_eq(smbios_install(&t, &mem, 0xf0000, 0x100000, &err), 0);
 		check_eq(sum(ram, t.anchor_len), 0);
 		check_eq(v3 ? get_le64(ram + 16) : get_le32(ram + 24), 0xf0020);
