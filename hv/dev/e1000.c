@@ -384,6 +384,7 @@ int e1000_create(struct e1000 **nic, const struct env_pci *env, struct clock *cl
 	e1000_link_init(n);
 	e1000_eeprom_init(&n->eeprom, env);
 	pci_dev_init(&n->pci, env->name, &id, &pci_ops, n);
+	n->pci.config[PCI_CACHE_LINE] = 64 / 4;	/* in dwords; firmware leaves it alone and drivers show it */
 	pci_dev_set_pin(&n->pci, 1);
 	pci_dev_add_bar(&n->pci, BAR_REGS, PCI_BAR_MEM32, REGS_SIZE);
 	pci_dev_add_bar(&n->pci, BAR_IO, PCI_BAR_IO, IO_SIZE);

@@ -11,6 +11,7 @@ static void looks_like_an_82540em_on_the_bus(void)
 	check_eq(pci_dev_config_read(d, PCI_VENDOR_ID, 4), 0x100e8086);
 	check_eq(pci_dev_config_read(d, PCI_REVISION, 4), 0x02000003);
 	check_eq(pci_dev_config_read(d, PCI_SUBSYSTEM_VENDOR, 4), 0x11001af4);
+	check_eq(pci_dev_config_read(d, PCI_CACHE_LINE, 1), 16);
 	check_eq(pci_dev_config_read(d, PCI_HEADER_TYPE, 1), 0);
 	check_eq(pci_dev_config_read(d, PCI_CAP_PTR, 1), 0);
 	check_eq(pci_dev_config_read(d, PCI_STATUS, 2) & PCI_STATUS_CAPS, 0);
