@@ -3,6 +3,11 @@
 #include <errno.h>
 #include <string.h>
 
+static bool overlap(const struct bus_range *a, const struct bus_range *b)
+{
+	return a->base <= b->base + (b->len - 1) && b->base <= a->base + (a->len - 1);
+}
+
 int bus_add(struct bus *bus, struct bus_range *range)
 {
 	unsigned i;
@@ -13,6 +18,11 @@ int bus_add(struct bus *bus, struct bus_range *range)
 		return -EEXIST;
 	if (bus->count == BUS_MAX_RANGES)
 		return -ENOSPC;
+	range->overlaps = false;
+	for (i = 0; i < bus->count; i++) {
+		if (overlap(range, bus->range[i]))
+			range->overlaps = bus->range[i]->overlaps = true;
+	}
 	for (i = bus->count; i > 0 && bus->range[i - 1]->base > range->base; i--)
 		bus->range[i] = bus->range[i - 1];
 	bus->range[i] = range;
@@ -47,7 +57,6 @@ static struct bus_range *find(struct bus *bus, uint64_t addr, unsigned size)
 {
 	struct bus_range *best = NULL;
 
-	/* A hit may only be remembered when nothing can overlap it: priority 0 ranges can be overlapped. */
 	if (bus->last && holds(bus->last, addr, size))
 		return bus->last;
 	for (unsigned i = 0; i < bus->count && bus->range[i]->base <= addr; i++) {
@@ -56,7 +65,7 @@ static struct bus_range *find(struct bus *bus, uint64_t addr, unsigned size)
 		if (holds(r, addr, size) && (!best || r->priority > best->priority))
 			best = r;
 	}
-	if (best && best->priority > 0)
+	if (best && !best->overlaps)
 		bus->last = best;
 	return best;
 }

@@ -22,7 +22,7 @@ struct bus_range {
 	void *ctx;
 	const char *name;		/* for traces, static */
 	int priority;			/* of overlapping ranges the highest answers; BARs use 0, fixed ranges 1 */
-	bool mapped;			/* the bus's own */
+	bool mapped, overlaps;		/* the bus's own */
 };
 
 #define BUS_MAX_RANGES 512
@@ -30,7 +30,7 @@ struct bus_range {
 struct bus {
 	struct bus_range *range[BUS_MAX_RANGES];	/* sorted by base */
 	unsigned count;
-	struct bus_range *last;		/* most recent hit */
+	struct bus_range *last;		/* most recent hit on a range that overlaps no other */
 	uint64_t unclaimed;		/* accesses nobody answered */
 };
 

@@ -11,6 +11,9 @@
 #include "hv/stats.h"
 #include "lib/bits.h"
 
+/* Entries of KVM's ring: it is one page, and the kernel's macro for this wants a PAGE_SIZE. */
+#define COALESCED_MAX ((4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+
 /* ---- what vCPUs ask of the machine */
 
 static void drain_coalesced(struct machine *m)
@@ -19,10 +22,10 @@ static void drain_coalesced(struct machine *m)
 
 	while (ring && ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
 		uint32_t first = ring->first;
-		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first % KVM_COALESCED_MMIO_MAX];
+		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first % COALESCED_MAX];
 
 		bus_write(e->pio ? &m->ports : &m->mmio, e->phys_addr, e->len > 8 ? 8 : e->len, get_le(e->data, e->len));
-		__atomic_store_n(&ring->first, (first + 1) % KVM_COALESCED_MMIO_MAX, __ATOMIC_RELEASE);
+		__atomic_store_n(&ring->first, (uint32_t)((first + 1) % COALESCED_MAX), __ATOMIC_RELEASE);
 	}
 }
 
@@ -92,11 +95,16 @@ static const struct pci_host_ops pci_ops = { .intx = on_intx, .msi = on_msi };
 
 static int start_firmware(struct machine *m, struct err *err)
 {
-	int r = m->firmware.ops->reset(&m->firmware, &m->mem, err);
+	const struct fw_entry *e = &m->fw.entry;
+	int r = fw_reset(&m->fw, err);
 
-	if (r || !m->firmware.boot.direct)
+	if (r || e->mode == FW_RESET_VECTOR)
 		return r;
-	return vcpu_set_boot(m->vcpu[0], &m->firmware.boot.cpu, err);
+	/* Without firmware nobody else programs what the ACPI tables promise. */
+	chipset_program(m->chipset, m->layout.pm_base, m->layout.ecam);
+	return vcpu_set_boot(m->vcpu[0], &(struct vcpu_boot){
+		.long_mode = e->mode == FW_LONG, .rip = e->rip, .rsi = e->rsi, .gdt = e->gdt, .gdt_limit = e->gdt_limit,
+		.page_tables = e->cr3 }, err);
 }
 
 static void on_reset(void *ctx)
@@ -217,22 +225,32 @@ static int create_chipset(struct machine *m, struct err *err)
 static int create_firmware(struct machine *m, struct err *err)
 {
 	const struct options *o = m->options;
-	const struct firmware_options fo = { .image = o->firmware, .kernel = o->kernel, .initrd = o->initrd, .append = o->append };
+	const struct fw_options fo = { .bios = o->firmware, .kernel = o->kernel, .initrd = o->initrd, .cmdline = o->append };
 	int r = fwcfg_init(&m->fwcfg, &m->mem);
 
 	if (r)
 		return err_set(err, r, "no memory");
-	r = firmware_load(&m->firmware, m->env, &m->layout, &fo, &m->mem, &m->fwcfg, err);
+	r = fw_prepare(&m->fw, m->env, &m->layout, &fo, &m->mem, &m->fwcfg, err);
 	if (r)
 		return r;
-	if (m->firmware.rom) {
-		r = kvm_vm_add_memory(m->vm, m->firmware.rom_gpa, m->firmware.rom_len, m->firmware.rom, true, err);
-		r = r ? r : mem_add(&m->mem, m->firmware.rom_gpa, m->firmware.rom_len, m->firmware.rom, true);
-	}
+	m->fw_ready = true;
 	m->fwcfg_range = (struct bus_range){ .base = FWCFG_PORT, .len = FWCFG_PORTS, .ops = &fwcfg_ports, .ctx = &m->fwcfg,
 					     .name = "fw_cfg", .priority = 1 };
-	r = r ? r : bus_add(&m->ports, &m->fwcfg_range);
-	return r && !err->code ? err_set(err, r, "firmware can't be mapped: %s", strerror(-r)) : r;
+	r = bus_add(&m->ports, &m->fwcfg_range);
+	return r ? err_set(err, r, "the fw_cfg ports can't be mapped") : 0;
+}
+
+/* KVM's memory slots: RAM and the firmware's ROM. */
+static int create_memory_slots(struct machine *m, struct err *err)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < m->mem.count && !r; i++) {
+		const struct mem_region *g = &m->mem.region[i];
+
+		r = kvm_vm_add_memory(m->vm, g->gpa, g->len, g->host, g->readonly, err);
+	}
+	return r;
 }
 
 static int create_vcpus(struct machine *m, struct err *err)
@@ -259,7 +277,7 @@ static int create(struct machine *m, struct err *err)
 	layout_init(&m->layout, m->env);
 	r = r ? r : create_loop(m, err);
 	r = r ? r : kvm_vm_create(&m->vm, err);
-	r = r ? r : ram_create(&m->ram, m->env, &m->layout, m->vm, &m->mem, o->memory_lock, err);
+	r = r ? r : ram_create(&m->ram, m->env, &m->layout, &m->mem, o->memory_lock, err);
 	r = r ? r : create_chipset(m, err);
 	life_init(&m->life, m->loop, &m->lock, m->vcpu, env_cpu_count(m->env),
 		  &(struct life_ops){ .reset = on_reset, .ctx = m });
@@ -267,13 +285,16 @@ static int create(struct machine *m, struct err *err)
 	r = r ? r : board_create(m, err);
 	r = r ? r : slots_create(m, err);
 	r = r ? r : create_firmware(m, err);
+	r = r ? r : create_memory_slots(m, err);
 	r = r ? r : create_vcpus(m, err);
 	r = r ? r : kvm_vm_save_chips(m->vm, &m->chips, err);
 	r = r ? r : watch_signals(m, err);
 	r = r ? r : board_connect(m, err);
 	r = r ? r : check_placement(m, err);
-	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
-	return r ? r : start_firmware(m, err);
+	r = r ? r : start_firmware(m, err);
+	if (!r)
+		kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
+	return r;
 }
 
 int machine_create(const struct options *options, uint64_t start_ns, struct machine **out, struct err *err)
@@ -335,10 +356,11 @@ void machine_free(struct machine *m)
 	for (unsigned i = 0; i < ENV_MAX_CPUS; i++)
 		vcpu_free(m->vcpu[i]);
 	free(m->chips);
-	firmware_free(&m->firmware);
+	kvm_vm_free(m->vm);
+	if (m->fw_ready)
+		fw_release(&m->fw);
 	fwcfg_free(&m->fwcfg);
 	ram_free(&m->ram);
-	kvm_vm_free(m->vm);
 	clock_real_free(&m->clock);
 	loop_timer_free(m->power_timer);
 	loop_watch_remove(m->signal_watch);

@@ -12,8 +12,6 @@
 #include "hv/clock_real.h"
 #include "hv/board.h"
 #include "hv/fw/firmware.h"
-#include "hv/fw/fwcfg.h"
-#include "hv/fw/layout.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/life.h"
 #include "hv/options.h"
@@ -38,7 +36,8 @@ struct machine {
 	struct chipset *chipset;
 	struct fwcfg fwcfg;
 	struct bus_range fwcfg_range;
-	struct firmware_image firmware;
+	struct fw fw;
+	bool fw_ready;
 	struct board board;
 	struct slots slots;
 	struct doorbell *doorbells;	/* list */

@@ -44,7 +44,7 @@ void options_usage(void)
 	      "  --env FILE            the server environment (hull env compile makes it)\n"
 	      "  --placement FILE      which volumes, networks and consoles it gets here\n"
 	      "  --disk NAME=PATH      a disk's volume: file or block device\n"
-	      "  --nic NAME=WIRE       tap:DEVICE, socket:PATH, listen:PATH, up or down\n"
+	      "  --nic NAME=WIRE       tap:DEVICE, socket:ADDRESS, listen:ADDRESS, up or down\n"
 	      "  --console END[,END]   COM1's ends: stdio, socket:PATH, log:PATH, none\n"
 	      "  --com2 END[,END]      COM2's ends\n"
 	      "  --firmware FILE       firmware image instead of the installed one\n"

@@ -46,18 +46,14 @@ static int map(struct ram *ram, struct err *err)
 	return 0;
 }
 
-static int add(struct ram *ram, struct kvm_vm *vm, struct mem *mem, uint64_t gpa, uint64_t off, uint64_t len, struct err *err)
+static int add(struct ram *ram, struct mem *mem, uint64_t gpa, uint64_t off, uint64_t len, struct err *err)
 {
-	uint8_t *host = (uint8_t *)ram->base + off;
-	int r = len ? mem_add(mem, gpa, len, host, false) : 0;
+	int r = len ? mem_add(mem, gpa, len, (uint8_t *)ram->base + off, false) : 0;
 
-	if (r)
-		return err_set(err, r, "guest memory at %#llx overlaps", (unsigned long long)gpa);
-	return len ? kvm_vm_add_memory(vm, gpa, len, host, false, err) : 0;
+	return r ? err_set(err, r, "guest memory at %#llx overlaps", (unsigned long long)gpa) : 0;
 }
 
-int ram_create(struct ram *ram, const struct env *env, const struct layout *layout, struct kvm_vm *vm, struct mem *mem, bool lock,
-	       struct err *err)
+int ram_create(struct ram *ram, const struct env *env, const struct layout *layout, struct mem *mem, bool lock, struct err *err)
 {
 	uint64_t have = available(), low = layout->low_end;
 	int r;
@@ -67,9 +63,9 @@ int ram_create(struct ram *ram, const struct env *env, const struct layout *layo
 			       "larger cloud VM", (unsigned long long)(env->memory >> 20), (unsigned long long)(have >> 20));
 	ram->size = env->memory;
 	r = map(ram, err);
-	r = r ? r : add(ram, vm, mem, 0, 0, VGA_HOLE, err);
-	r = r ? r : add(ram, vm, mem, VGA_HOLE_END, VGA_HOLE_END, low - VGA_HOLE_END, err);
-	r = r ? r : add(ram, vm, mem, LAYOUT_4G, low, layout->high_end - LAYOUT_4G, err);
+	r = r ? r : add(ram, mem, 0, 0, VGA_HOLE, err);
+	r = r ? r : add(ram, mem, VGA_HOLE_END, VGA_HOLE_END, low - VGA_HOLE_END, err);
+	r = r ? r : add(ram, mem, LAYOUT_4G, low, layout->high_end - LAYOUT_4G, err);
 	if (!r && lock && mlock(ram->base, ram->size))
 		r = err_set(err, -errno, "guest memory can't be locked: %s; raise the memlock limit", strerror(errno));
 	if (r)

@@ -2,6 +2,7 @@
 #include "hv/slots.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hv/block/file.h"
@@ -63,13 +64,13 @@ static int open_wire(struct machine *m, struct slot *s, struct err *err)
 	if (!wire || !strcmp(wire, "down") || !strcmp(wire, "up"))
 		r = net_null_create(wire && !strcmp(wire, "up"), &s->wire);
 	else if (!strncmp(wire, "tap:", 4))
-		r = net_tap_open(wire + 4, m->loop, &s->wire, err);
+		r = net_tap_open(wire + 4, -1, m->loop, &s->wire, err);
 	else if (!strncmp(wire, "socket:", 7))
-		r = net_socket_connect(wire + 7, m->loop, &s->wire, err);
+		r = net_socket_open(wire + 7, false, m->loop, &s->wire, err);
 	else if (!strncmp(wire, "listen:", 7))
-		r = net_socket_listen(wire + 7, m->loop, &s->wire, err);
+		r = net_socket_open(wire + 7, true, m->loop, &s->wire, err);
 	else
-		r = err_set(err, -EINVAL, "\"%s\" is no wire: tap:DEVICE, socket:PATH, listen:PATH, up or down", wire);
+		r = err_set(err, -EINVAL, "\"%s\" is no wire: tap:DEVICE, socket:ADDRESS, listen:ADDRESS, up or down", wire);
 	if (r && !err->code)
 		err_set(err, r, "%s", strerror(-r));
 	return r ? err_prefix(err, "%s", key) : 0;
@@ -116,19 +117,21 @@ static void free_ahci(struct slot *s)
 
 static int make_smbus(struct machine *m, struct slot *s, struct err *err)
 {
-	struct smbus *b;
-	int r = smbus_create(s->env, &b, err);
+	const struct pci_id id = { s->env->vendor_id, s->env->device_id, s->env->subsystem_vendor, s->env->subsystem_device,
+				   smbus_id.class_code, s->env->revision };
+	struct smbus *b = calloc(1, sizeof *b);
 
-	if (r)
-		return r;
+	if (!b)
+		return err_set(err, -ENOMEM, "no memory");
+	smbus_init(b, &id);
 	s->dev = b;
-	s->pci = smbus_pci(b);
+	s->pci = &b->pci;
 	return 0;
 }
 
 static void free_smbus(struct slot *s)
 {
-	smbus_free(s->dev);
+	free(s->dev);
 }
 
 static int make_e1000(struct machine *m, struct slot *s, struct err *err)
@@ -136,7 +139,7 @@ static int make_e1000(struct machine *m, struct slot *s, struct err *err)
 	struct e1000 *e;
 	int r = open_wire(m, s, err);
 
-	r = r ? r : e1000_create(s->env, &m->clock.clock, s->wire, &e, err);
+	r = r ? r : e1000_create(&e, s->env, &m->clock.clock, s->wire, err);
 	if (r)
 		return r;
 	s->dev = e;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/kvm.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -121,49 +122,79 @@ static const char *below(char *buf, size_t len)
 	return buf;
 }
 
+struct report { FILE *out; json_t *doc; };	/* doc: NULL for text */
+
+static void row(struct report *r, const char *key, json_t *val, const char *fmt, ...) printf_like(4, 5);
+static void row(struct report *r, const char *key, json_t *val, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->doc) {
+		json_object_set_new(r->doc, key, val);
+		return;
+	}
+	json_decref(val);
+	fprintf(r->out, "%-18s ", key);
+	va_start(ap, fmt);
+	vfprintf(r->out, fmt, ap);
+	va_end(ap);
+	fputc('\n', r->out);
+}
+
+/* How many capabilities that hull-hv can't do without are missing. */
+static int report_caps(struct report *r, int fd)
+{
+	int missing = 0;
+
+	for (size_t i = 0; i < array_len(lines); i++) {
+		const struct line *l = &lines[i];
+		int v = ioctl(fd, KVM_CHECK_EXTENSION, l->cap);
+
+		missing += l->required && v <= 0;
+		if (v > 0)
+			row(r, l->key, json_integer(v), "yes (%d): %s", v, l->text);
+		else
+			row(r, l->key, json_integer(0), "NO: %s: %s", l->text, l->without);
+	}
+	return missing;
+}
+
+static void report_machine(struct report *r)
+{
+	const char *flag = cpu_flag("svm") ? "AMD SVM" : cpu_flag("vmx") ? "Intel VMX" : "no svm or vmx flag in this CPU";
+	char vendor[64], huge[64];
+	const char *under = below(vendor, sizeof vendor);
+
+	first_line("/sys/kernel/mm/transparent_hugepage/enabled", huge, sizeof huge);
+	row(r, "below_us", json_string(under), "%s", under);
+	row(r, "virtualization", json_string(flag), "%s", flag);
+	row(r, "huge_pages", json_string(huge), "%s", huge);
+}
+
 int kvm_probe_report(FILE *out, bool json)
 {
+	struct report r = { .out = out, .doc = json ? json_object() : NULL };
 	struct err err = { 0 };
 	auto_close int fd = kvm_probe_open(&err);
-	char vendor[64], huge[64];
-	json_t *doc = json ? json_object() : NULL;
 	int missing = 0;
-	double us;
+	bool can;
 
-	if (!json)
-		fprintf(out, "below us:        %s\nvirtualization:  %s\n", below(vendor, sizeof vendor),
-			cpu_flag("svm") ? "AMD SVM" : cpu_flag("vmx") ? "Intel VMX" : "no svm or vmx flag in this CPU");
-	if (fd < 0) {
-		if (json)
-			json_object_set_new(doc, "error", json_string(err.text));
-		else
-			fprintf(out, "kvm:             NO: %s\n", err.text);
-	}
-	for (size_t i = 0; fd >= 0 && i < array_len(lines); i++) {
-		int v = ioctl(fd, KVM_CHECK_EXTENSION, lines[i].cap);
+	report_machine(&r);
+	if (fd < 0)
+		row(&r, "kvm", json_string(err.text), "NO: %s", err.text);
+	else
+		missing = report_caps(&r, fd);
+	can = fd >= 0 && !missing;
+	if (can) {
+		double us = kvm_bench_port_exit();
 
-		missing += lines[i].required && v <= 0;
-		if (json)
-			json_object_set_new(doc, lines[i].key, json_integer(v));
-		else if (v > 0)
-			fprintf(out, "%-17syes (%d): %s\n", lines[i].key, v, lines[i].text);
-		else
-			fprintf(out, "%-17sNO: %s: %s\n", lines[i].key, lines[i].text, lines[i].without);
+		row(&r, "port_exit_us", json_real(us), "%.1f to user space and back", us);
 	}
-	first_line("/sys/kernel/mm/transparent_hugepage/enabled", huge, sizeof huge);
-	us = fd >= 0 && !missing ? kvm_bench_port_exit() : -1;
+	row(&r, "can_run", json_boolean(can), "%s", can ? "yes" : "NO");
 	if (json) {
-		json_object_set_new(doc, "huge_pages", json_string(huge));
-		json_object_set_new(doc, "port_exit_us", json_real(us));
-		json_object_set_new(doc, "can_run", json_boolean(fd >= 0 && !missing));
-		json_dumpf(doc, out, JSON_INDENT(2));
+		json_dumpf(r.doc, out, JSON_INDENT(2));
 		fputc('\n', out);
-		json_decref(doc);
-	} else {
-		fprintf(out, "huge pages:      %s\n", huge);
-		if (us >= 0)
-			fprintf(out, "port exit:       %.1f us to user space and back\n", us);
-		fprintf(out, "result:          hull-hv %s here\n", fd >= 0 && !missing ? "can run" : "can't run");
+		json_decref(r.doc);
 	}
 	return fd < 0 ? fd : missing ? -EOPNOTSUPP : 0;
 }

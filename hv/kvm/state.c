@@ -129,7 +129,7 @@ int vcpu_state_set_boot(int fd, const struct vcpu_boot *b, struct err *err)
 	s.cs = segment(0x10, 11, b->long_mode, true);
 	s.ds = s.es = s.fs = s.gs = s.ss = segment(0x18, 3, false, true);
 	s.gdt.base = b->gdt;
-	s.gdt.limit = 31;
+	s.gdt.limit = b->gdt_limit;
 	s.idt.limit = 0;
 	s.cr0 |= 1;
 	if (b->long_mode) {

@@ -63,7 +63,7 @@ void vcpu_free(struct vcpu *v);
 /* Back to power-on. Only while the thread stands in host->paused or has not started. */
 void vcpu_reset(struct vcpu *v);
 /* Direct boot: start at rip in 32-bit protected (long_mode false) or 64-bit mode with the tables at page_tables, rsi as given. */
-struct vcpu_boot { bool long_mode; uint64_t rip, rsi, gdt, page_tables; };
+struct vcpu_boot { bool long_mode; uint64_t rip, rsi, gdt, page_tables; uint16_t gdt_limit; };
 int vcpu_set_boot(struct vcpu *v, const struct vcpu_boot *boot, struct err *err) must_check;
 /* Install the process-wide signal that kicks use; once, before any vCPU starts. */
 int vcpu_init_signal(struct err *err) must_check;

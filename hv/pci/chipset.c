@@ -272,6 +272,19 @@ void chipset_reset(struct chipset *c)
 	update(c);
 }
 
+void chipset_program(struct chipset *c, uint16_t pm_base, uint64_t ecam)
+{
+	if (is_q35(c)) {
+		pci_dev_config_write(&c->isa, ICH9_PMBASE, 4, pm_base);
+		pci_dev_config_write(&c->isa, ICH9_ACPI_CNTL, 1, 0x80);
+		pci_dev_config_write(&c->bridge, Q35_PCIEXBAR + 4, 4, ecam >> 32);
+		pci_dev_config_write(&c->bridge, Q35_PCIEXBAR, 4, ecam ? (uint32_t)ecam | 1 : 0);
+	} else {
+		pci_dev_config_write(&c->pm, PIIX4_PMBA, 4, pm_base);
+		pci_dev_config_write(&c->pm, PIIX4_PMREGMISC, 1, 1);
+	}
+}
+
 void chipset_free(struct chipset *c)
 {
 	if (!c)

@@ -28,6 +28,8 @@ struct chipset_config {
 int chipset_create(struct chipset **chipset, const struct chipset_config *config, struct err *err) must_check;
 void chipset_free(struct chipset *chipset);
 void chipset_reset(struct chipset *chipset);	/* after pci_host_reset */
+/* What firmware would have done: decode the ACPI PM block at pm_base and the ECAM at ecam (0: none). */
+void chipset_program(struct chipset *chipset, uint16_t pm_base, uint64_t ecam);
 
 /* For struct pci_host_ops.intx: one source's change on a root bus pin (0…3). */
 void chipset_intx(struct chipset *chipset, uint8_t devfn, unsigned pin, int level);

@@ -74,7 +74,8 @@ struct env_cpu {
 
 enum env_cpuid_word {
 	ENV_CPUID_1_EDX, ENV_CPUID_1_ECX, ENV_CPUID_7_0_EBX, ENV_CPUID_7_0_ECX, ENV_CPUID_7_0_EDX,
-	ENV_CPUID_80000001_EDX, ENV_CPUID_80000001_ECX, ENV_CPUID_80000007_EDX, ENV_CPUID_80000008_EBX, ENV_CPUID_D_1_EAX, ENV_CPUID_6_EAX,
+	ENV_CPUID_80000001_EDX, ENV_CPUID_80000001_ECX, ENV_CPUID_80000007_EDX, ENV_CPUID_80000008_EBX, ENV_CPUID_D_1_EAX,
+	ENV_CPUID_6_EAX,
 };
 
 struct env_disk {	/* one port of an ahci controller, or the medium of a virtio-blk device */
@@ -140,5 +141,16 @@ void env_free(struct env *env);
 
 static inline unsigned env_cpu_count(const struct env *env) { return env->cpu.sockets * env->cpu.cores * env->cpu.threads; }
 
+/* The word that "compatible" has for a kind. */
+const char *env_pci_kind_name(enum env_pci_kind kind);
+
 /* Linux's /proc/cpuinfo name of a feature bit, or NULL when it has none here. */
 const char *env_cpuid_name(enum env_cpuid_word word, unsigned bit);
+/* The other way round; false when nobody has that name. */
+bool env_cpuid_find(const char *name, enum env_cpuid_word *word, unsigned *bit);
+
+/*
+ * Compile a .dts with dtc (found in PATH; ten seconds, 1 MiB of output at most). *blob is freed by the caller.
+ * The source may include other files (dtc's /include/ and /incbin/): for the operator's own files only, never for a peer's.
+ */
+int env_compile(const char *path, void **blob, size_t *len, struct err *err) must_check;

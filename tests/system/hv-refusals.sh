@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What hull-hv can't do it refuses with one clear line and a status, and changes nothing.
+# Usage: tests/system/hv-refusals.sh [O]
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+O=${1:-build}
+hv=$O/bin/hull-hv
+work=$(mktemp -d "$O/refusals.XXXXXX")
+holder=
+trap '[ -z "$holder" ] || kill "$holder" 2>/dev/null; rm -rf "$work"' EXIT
+failed=0
+
+# refuse NAME STATUS PATTERN COMMAND…: exit status and the message; exactly one line on standard error
+refuse() {
+	local name=$1 status=$2 pattern=$3 got lines
+	shift 3
+	timeout 20 "$@" </dev/null >"$work/out" 2>"$work/err"
+	got=$?
+	lines=$(grep -vc 'warn:' "$work/err")
+	if [ $got -ne "$status" ]; then
+		echo "FAIL $name: status $got instead of $status: $(head -1 "$work/err")"; failed=1
+	elif ! grep -qE "$pattern" "$work/err"; then
+		echo "FAIL $name: message is: $(head -1 "$work/err")"; failed=1
+	elif [ "$lines" -ne 1 ]; then
+		echo "FAIL $name: $lines error lines"; failed=1
+	else
+		echo "PASS $name"
+	fi
+}
+
+$O/bin/hull env compile tools/sample/dc-web01.dts "$work/ok.dtb" || { echo "FAIL compile: dc-web01.dts"; exit 1; }
+truncate -s 4G "$work/sda"
+truncate -s 1G "$work/short"
+head -c 100 "$work/ok.dtb" >"$work/cut.dtb"
+before=$(stat -c '%s %Y' "$work/sda")
+
+refuse "no environment" 2 'no environment: give --env' $hv
+refuse "unknown option" 2 'unknown option' $hv --frobnicate
+refuse "environment is not there" 1 'nowhere.dtb.*No such file' $hv --env "$work/nowhere.dtb"
+refuse "environment is cut short" 1 'cut.dtb' $hv --env "$work/cut.dtb"
+refuse "initrd without kernel" 2 'go with --kernel' $hv --env "$work/ok.dtb" --initrd x
+sed 's/rng@6,0/rng@5,0/' tools/sample/dc-web01.dts >"$work/twice.dts"
+refuse "PCI address used twice" 2 'rng@5,0|lan@5,0' $O/bin/hull env check "$work/twice.dts"
+
+if [ ! -e /dev/kvm ]; then
+	refuse "no /dev/kvm" 1 '/dev/kvm does not exist' $hv --env "$work/ok.dtb" --disk sda="$work/sda"
+	echo "SKIP refusals behind KVM: this machine has no /dev/kvm"
+	exit $failed
+fi
+run=($hv --env "$work/ok.dtb")
+refuse "no volume for a disk" 1 'disk sda has no volume: give --disk sda=PATH' "${run[@]}"
+refuse "volume is not there" 1 'disk sda: .*nowhere.*No such file' "${run[@]}" --disk sda="$work/nowhere"
+refuse "volume is a folder" 1 'disk sda: .*' "${run[@]}" --disk sda="$work"
+refuse "volume is too short" 1 'too short: it has 1073741824 bytes, the environment says 4294967296' "${run[@]}" --disk sda="$work/short"
+refuse "disk that the environment does not name" 1 'disk.sdb names nothing' "${run[@]}" --disk sda="$work/sda" --disk sdb="$work/short"
+refuse "wire that is none" 1 'nic.net0: .*is no wire' "${run[@]}" --disk sda="$work/sda" --nic net0=rope
+refuse "TAP device that is not there" 1 'nic.net0: ' "${run[@]}" --disk sda="$work/sda" --nic net0=tap:nosuchtap0
+refuse "console end that is none" 1 'console.com1: "banana" is no console end' "${run[@]}" --disk sda="$work/sda" --console banana
+refuse "firmware is not there" 1 'nowhere.bin' "${run[@]}" --disk sda="$work/sda" --firmware "$work/nowhere.bin"
+refuse "firmware is no firmware" 1 'ok.dtb' "${run[@]}" --disk sda="$work/sda" --firmware "$work/ok.dtb"
+refuse "kernel is no kernel" 1 'ok.dtb' "${run[@]}" --disk sda="$work/sda" --kernel "$work/ok.dtb"
+
+sed 's/64 <0x40000000>/64 <0xc000000000>/; s/64 <0x400000000>/64 <0x1000000000>/' tools/sample/dc-web01.dts >"$work/huge.dts"
+if $O/bin/hull env compile "$work/huge.dts" "$work/huge.dtb" 2>"$work/err"; then
+	refuse "too little memory" 1 'too little memory: the server has 786432 MiB' $hv --env "$work/huge.dtb" --disk sda="$work/sda"
+else
+	echo "FAIL too little memory: $(cat "$work/err")"; failed=1
+fi
+
+flock -x "$work/sda" sleep 60 &
+holder=$!
+for _ in $(seq 100); do flock -n -x "$work/sda" true || break; done
+refuse "disk in use by another process" 1 'disk sda: .*in use' "${run[@]}" --disk sda="$work/sda"
+kill $holder; holder=
+
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+	chmod 755 "$work"; chmod 666 "$work/sda"
+	if [ "$(stat -c %a /dev/kvm)" = 600 ] && setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$hv"; then
+		refuse "no permission for /dev/kvm" 1 '/dev/kvm: permission denied; add this user to the group' \
+			setpriv --reuid=65534 --regid=65534 --clear-groups "${run[@]}" --disk sda="$work/sda"
+	else
+		echo "SKIP no permission for /dev/kvm: everyone may use it here, or nobody but root may reach the build folder"
+	fi
+fi
+if [ "$(stat -c '%s %Y' "$work/sda")" = "$before" ]; then
+	echo "PASS nothing was changed"
+else
+	echo "FAIL nothing was changed: the volume was touched"; failed=1
+fi
+exit $failed

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "hv/block/file.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "hv/block/file_priv.h"
+#include "lib/scope.h"
+#include "tests/unit/suite.h"
+
+#define SIZE (8u << 20)
+
+struct io {
+	struct block_req req;
+	struct iovec iov;
+	int result;
+	unsigned calls;
+};
+
+static void done(struct block_req *req, int r)
+{
+	struct io *io = req->ctx;
+
+	io->result = r;
+	io->calls++;
+}
+
+static void submit(struct block *b, struct io *io, enum block_op op, uint64_t off, void *data, size_t len)
+{
+	io->iov = (struct iovec){ data, len };
+	io->req = (struct block_req){ .op = op, .off = off, .len = len, .done = done, .ctx = io, .fua = io->req.fua };
+	if (op == BLOCK_READ || op == BLOCK_WRITE) {
+		io->req.iov = &io->iov;
+		io->req.iov_count = 1;
+	}
+	io->result = 1;
+	io->calls = 0;
+	block_submit(b, &io->req);
+}
+
+static int run(struct block *b, enum block_op op, uint64_t off, void *data, size_t len, bool fua)
+{
+	struct io io = { .req.fua = fua };
+
+	submit(b, &io, op, off, data, len);
+	block_drain(b);
+	check_eq(io.calls, 1);
+	return io.result;
+}
+
+static const char *make_file(const char *name, off_t size)
+{
+	const char *path = suite_tmp(name);
+	auto_close int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	CU_ASSERT_FATAL(fd >= 0 && !ftruncate(fd, size));
+	return path;
+}
+
+static struct block *open_block(const char *path, enum block_file_engine engine)
+{
+	struct block *b = NULL;
+	struct err err = { 0 };
+
+	if (block_file_open_engine(path, false, engine, NULL, &b, &err))
+		suite_note("%s", err.text);
+	CU_ASSERT_FATAL(b != NULL);
+	return b;
+}
+
+static bool has_uring(void)
+{
+	const char *path = make_file("probe", 4096);
+	struct block *b = NULL;
+	int r = block_file_open_engine(path, false, BLOCK_FILE_URING, NULL, &b, NULL);
+
+	block_free(b);
+	unlink(path);
+	return !r;
+}
+
+static void each_engine(void (*test)(enum block_file_engine))
+{
+	test(BLOCK_FILE_POOL);
+	if (has_uring())
+		test(BLOCK_FILE_URING);
+	else
+		suite_note("io_uring is refused here: only the thread pool is tested");
+}
+
+static void moves_data(enum block_file_engine engine)
+{
+	const char *path = make_file("data", SIZE);
+	struct block *b = open_block(path, engine);
+	uint8_t out[8192], in[8192], zero[4096] = { 0 };
+
+	check_eq(block_file_engine(b), engine);
+	check_eq(b->size, SIZE);
+	check_eq(b->logical, 512);
+	for (unsigned i = 0; i < sizeof out; i++)
+		out[i] = (uint8_t)(i * 7 + i / 256);
+	check_eq(run(b, BLOCK_WRITE, 4096, out, sizeof out, false), 0);
+	check_eq(run(b, BLOCK_WRITE, SIZE - 512, out, 512, true), 0);
+	check_eq(run(b, BLOCK_FLUSH, 0, NULL, 0, false), 0);
+	check_eq(run(b, BLOCK_READ, 4096, in, sizeof in, false), 0);
+	check(!memcmp(in, out, sizeof in));
+	check_eq(run(b, BLOCK_DISCARD, 4096, NULL, 4096, false), 0);
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 8192, NULL, 512, true), 0);
+	check_eq(run(b, BLOCK_READ, 4096, in, 8192, false), 0);
+	check(!memcmp(in, zero, 4096));
+	check(!memcmp(in + 4096, zero, 512));
+	check(!memcmp(in + 4608, out + 4608, 8192 - 4608));
+	block_free(b);
+}
+
+static void reads_and_writes(void)
+{
+	each_engine(moves_data);
+}
+
+/* More pieces than one system call takes: the request is cut and goes on where it stopped. */
+static void moves_scattered_data(enum block_file_engine engine)
+{
+	enum { PIECES = 4096, PIECE = 1536 };
+	const char *path = make_file("scattered", SIZE);
+	struct block *b = open_block(path, engine);
+	uint8_t *data = malloc(2 * PIECES * PIECE), *back = data + PIECES * PIECE;
+	struct iovec *iov = malloc(PIECES * sizeof *iov);
+	struct io io = { .calls = 0 };
+
+	for (unsigned i = 0; i < PIECES * PIECE; i++)
+		data[i] = (uint8_t)(i ^ i >> 9);
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < PIECES; i++)
+			iov[i] = (struct iovec){ (round ? back : data) + i * PIECE, PIECE };
+		io.calls = 0;
+		io.req = (struct block_req){ .op = round ? BLOCK_READ : BLOCK_WRITE, .len = PIECES * PIECE, .iov = iov,
+			.iov_count = PIECES, .done = done, .ctx = &io };
+		block_submit(b, &io.req);
+		block_drain(b);
+		check_eq(io.calls, 1);
+		check_eq(io.result, 0);
+	}
+	check(!memcmp(data, back, PIECES * PIECE));
+	block_free(b);
+	free(iov);
+	free(data);
+}
+
+static void long_scatter_lists_are_cut(void)
+{
+	each_engine(moves_scattered_data);
+}
+
+static void floods(enum block_file_engine engine)
+{
+	enum { N = 4 * FILE_OPS };
+	const char *path = make_file("flood", SIZE);
+	struct block *b = open_block(path, engine);
+	struct io *io = calloc(N, sizeof *io);
+	uint8_t (*data)[512] = calloc(N, 512);
+	uint8_t in[512];
+
+	for (unsigned i = 0; i < N; i++) {
+		memset(data[i], (int)(i + 1), 512);
+		submit(b, &io[i], BLOCK_WRITE, i * 512ull, data[i], 512);
+	}
+	block_drain(b);
+	for (unsigned i = 0; i < N; i++) {
+		check_eq(io[i].calls, 1);
+		check_eq(io[i].result, 0);
+	}
+	check_eq(run(b, BLOCK_READ, (N - 1) * 512ull, in, 512, false), 0);
+	check_eq(in[0], N % 256);
+	block_free(b);
+	free(io);
+	free(data);
+}
+
+static void more_requests_than_fit_wait(void)
+{
+	each_engine(floods);
+}
+
+/* The doorbell rings for what did not end inside submit, and poll delivers it. */
+static void rings(enum block_file_engine engine)
+{
+	const char *path = make_file("doorbell", SIZE);
+	struct block *b = open_block(path, engine);
+	struct file *f = container_of(b, struct file, b);
+	uint8_t data[512] = { 1 };
+	struct io io = { .calls = 0 };
+
+	submit(b, &io, BLOCK_WRITE, 0, data, sizeof data);
+	while (!io.calls) {
+		struct pollfd p = { .fd = f->event_fd, .events = POLLIN };
+
+		check_or_return(poll(&p, 1, 10000) == 1);
+		block_file_poll(b);
+	}
+	check_eq(io.result, 0);
+	block_free(b);
+}
+
+static void completions_ring_the_doorbell(void)
+{
+	each_engine(rings);
+}
+
+static struct io chain[3];
+static struct block *chain_block;
+static uint8_t chain_data[512];
+
+static void chain_done(struct block_req *req, int r)
+{
+	struct io *io = req->ctx;
+
+	io->result = r;
+	io->calls++;
+	if (io != &chain[2]) {
+		io[1].req = io->req;
+		io[1].req.ctx = io + 1;
+		block_submit(chain_block, &io[1].req);
+	}
+}
+
+static void submits_from_done(enum block_file_engine engine)
+{
+	struct iovec iov = { chain_data, 512 };
+
+	memset(chain, 0, sizeof chain);
+	chain_block = open_block(make_file("chain", SIZE), engine);
+	chain[0].req = (struct block_req){ .op = BLOCK_READ, .len = 512, .iov = &iov, .iov_count = 1, .done = chain_done, .ctx = chain };
+	block_submit(chain_block, &chain[0].req);
+	block_drain(chain_block);
+	for (unsigned i = 0; i < 3; i++)
+		check_eq(chain[i].calls, 1);
+	block_free(chain_block);
+}
+
+static void a_completion_may_submit(void)
+{
+	each_engine(submits_from_done);
+}
+
+static void shrinks(enum block_file_engine engine)
+{
+	const char *path = make_file("shrink", SIZE);
+	struct block *b = open_block(path, engine);
+	uint8_t data[4096];
+
+	check(!truncate(path, 2048));
+	check_eq(run(b, BLOCK_READ, 4096, data, 4096, false), -EIO);
+	check_eq(run(b, BLOCK_READ, 0, data, 4096, false), -EIO);
+	check_eq(run(b, BLOCK_READ, 0, data, 2048, false), 0);
+	block_free(b);
+}
+
+static void a_file_cut_short_gives_eio(void)
+{
+	each_engine(shrinks);
+}
+
+static void without_space_or_hole_punching(void)
+{
+	struct block *b = open_block(make_file("plain", SIZE), BLOCK_FILE_POOL);
+	struct file *f = container_of(b, struct file, b);
+	uint8_t ones[8192], in[8192], zero[4096] = { 0 };
+
+	memset(ones, 0xff, sizeof ones);
+	f->no_zero_range = f->no_discard = true;
+	check_eq(run(b, BLOCK_WRITE, 0, ones, sizeof ones, false), 0);
+	check_eq(run(b, BLOCK_DISCARD, 0, NULL, 4096, false), 0);
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 4096, NULL, 4096, false), 0);
+	check_eq(run(b, BLOCK_READ, 0, in, sizeof in, false), 0);
+	check(!memcmp(in, ones, 4096));
+	check(!memcmp(in + 4096, zero, 4096));
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 0, NULL, SIZE, true), 0);
+	check_eq(run(b, BLOCK_READ, 0, in, sizeof in, false), 0);
+	check(!memcmp(in, zero, 4096));
+	block_free(b);
+}
+
+static void a_locked_disk_is_refused(void)
+{
+	const char *path = make_file("locked", SIZE);
+	struct block *b = open_block(path, BLOCK_FILE_POOL), *second = NULL;
+	char expected[600];
+	struct err err = { 0 };
+	auto_close int fd = -1;
+
+	snprintf(expected, sizeof expected, "%s: disk is in use by another process (locked); stop it first", path);
+	check_eq(block_file_open(path, false, NULL, &second, &err), -EBUSY);
+	check_str(err.text, expected);
+	err.text[0] = 0;
+	check_eq(block_file_open(path, true, NULL, &second, &err), -EBUSY);
+	check_str(err.text, expected);
+	block_free(b);
+	check(!second);
+	/* Only the lock that other hypervisors take. */
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	check(!fcntl(fd, F_OFD_SETLK, &(struct flock){ .l_type = F_RDLCK, .l_start = 100, .l_len = 1 }));
+	err.text[0] = 0;
+	check_eq(block_file_open(path, false, NULL, &second, &err), -EBUSY);
+	check_str(err.text, expected);
+}
+
+static void readers_share(void)
+{
+	const char *path = make_file("shared", SIZE);
+	struct block *a = NULL, *b = NULL, *c = NULL;
+	uint8_t data[512];
+
+	check_eq(block_file_open(path, true, NULL, &a, NULL), 0);
+	check_eq(block_file_open(path, true, NULL, &b, NULL), 0);
+	check_eq(block_file_open(path, false, NULL, &c, NULL), -EBUSY);
+	check_or_return(a && b);
+	check(a->readonly && !a->can_discard);
+	check_eq(run(a, BLOCK_READ, 0, data, 512, false), 0);
+	check_eq(run(a, BLOCK_WRITE, 0, data, 512, false), -EROFS);
+	block_free(a);
+	block_free(b);
+}
+
+static void unsuitable_files_are_refused(void)
+{
+	const char *odd = make_file("odd", 1000), *empty = make_file("empty", 0), *fifo = suite_tmp("fifo");
+	char expected[600];
+	struct block *b = NULL;
+	struct err err = { 0 };
+
+	snprintf(expected, sizeof expected, "%s: size of 1000 bytes is not a multiple of its 512-byte sectors", odd);
+	check_eq(block_file_open(odd, false, NULL, &b, &err), -EINVAL);
+	check_str(err.text, expected);
+	check_eq(block_file_open(empty, false, NULL, &b, NULL), -EINVAL);
+	check_eq(block_file_open("/nonexistent/disk", false, NULL, &b, &err), -ENOENT);
+	check_str(err.text, "/nonexistent/disk: No such file or directory");
+	check(!mkfifo(fifo, 0600));
+	snprintf(expected, sizeof expected, "%s: neither a file nor a block device", fifo);
+	check_eq(block_file_open(fifo, false, NULL, &b, &err), -EINVAL);
+	check_str(err.text, expected);
+	check(!b);
+}
+
+static const struct test tests[] = {
+	{ "reads, writes, flushes, discards and zeroes", reads_and_writes },
+	{ "long scatter lists are cut", long_scatter_lists_are_cut },
+	{ "more requests than fit wait", more_requests_than_fit_wait },
+	{ "completions ring the doorbell", completions_ring_the_doorbell },
+	{ "a completion may submit", a_completion_may_submit },
+	{ "a file cut short gives EIO", a_file_cut_short_gives_eio },
+	{ "works without hole punching", without_space_or_hole_punching },
+	{ "a locked disk is refused", a_locked_disk_is_refused },
+	{ "readers share", readers_share },
+	{ "unsuitable files are refused", unsuitable_files_are_refused },
+	{ NULL, NULL },
+};
+const struct suite suite_hv_block_file = { tests };
