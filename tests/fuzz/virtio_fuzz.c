@@ -72,6 +72,8 @@ static void settle(struct fuzz *f, uint8_t how)
 		features &= ~BIT64(VIRTIO_RING_F_EVENT_IDX);
 	if (how & 8)
 		features &= ~BIT64(VIRTIO_NET_F_MRG_RXBUF) & ~BIT64(VIRTIO_BLK_F_FLUSH);
+	if (how & 64)	/* a driver that knows of little */
+		features &= ~0x1ffffull | BIT64(VIRTIO_NET_F_MRG_RXBUF);
 	driver_negotiate(&f->d, features);
 	for (unsigned i = 0; i < 3; i++) {
 		vq_place(&f->q[i], f->rig, 0x10000 + 0x8000 * i, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
@@ -128,13 +130,14 @@ static void sensible(struct fuzz *f, struct rbuf *b)
 
 	if (!q->size)
 		return;
-	memset(ram, 0, 16);
-	ram[0] = rbuf_u8(b) & 15;
-	ram[1] = f->net ? rbuf_u8(b) & 7 : 0;
-	put_le16(ram + 2, f->net ? rbuf_le16(b) : 0);
-	put_le16(ram + 8, rbuf_le16(b));
+	rbuf_copy(b, ram, 16);
+	ram[0] &= 15;
+	if (!f->net)
+		memset(ram + 1, 0, 7);
 	if (f->net && which % 3 == 0)
 		vq_add(q, (struct buffer[]){ { 0x50000, len, VRING_DESC_F_WRITE } }, 1);
+	else if (f->net && which % 3 == 2)
+		vq_add(q, (struct buffer[]){ { 0x40000, 2u + len % 15, 0 }, { 0x41000, 1, VRING_DESC_F_WRITE } }, 2);
 	else
 		vq_add(q, (struct buffer[]){ { 0x40000, f->net ? 12 : 16, 0 },
 					     { 0x50000, in && !f->net ? len & 0xfe00 : len, in ? VRING_DESC_F_WRITE : 0 },
