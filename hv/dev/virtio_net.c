@@ -115,7 +115,8 @@ static size_t fill(const struct virtio_chain *c, const struct virtio_net_hdr_v1 
 enum outcome { PLACED, WAIT, TOO_BIG, BROKEN };
 
 /* Header and frame into as many buffers as needed; the buffers become visible together or not at all. */
-static enum outcome place(struct virtio_net *n, struct virtio_ring *r, struct virtio_net_hdr_v1 *h, const uint8_t *frame, size_t len)
+static enum outcome place(struct virtio_net *n, struct virtio_ring *r, const struct virtio_net_hdr_v1 *h, const uint8_t *frame,
+			  size_t len)
 {
 	bool merge = virtio_pci_has(&n->virtio, VIRTIO_NET_F_MRG_RXBUF);
 	uint8_t *count_at[2] = { NULL, NULL };

@@ -106,8 +106,7 @@ void virtio_pci_again(struct virtio_pci *v, unsigned queue, uint64_t delay_ns)
 	uint64_t at = clock_now(v->clock) + delay_ns;
 
 	v->again_queues |= BIT(queue);
-	if (!v->again.armed || at < v->again.deadline_ns)
-		clock_arm(v->clock, &v->again, at);
+	clock_arm(v->clock, &v->again, v->again.armed && v->again.deadline_ns < at ? v->again.deadline_ns : at);
 }
 
 static void again(void *ctx)

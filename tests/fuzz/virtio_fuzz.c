@@ -31,6 +31,22 @@ struct fuzz {
 	uint8_t frame[NET_FRAME_MAX];
 };
 
+/* One machine for all runs, as new: fresh memory each time would be most of the work. */
+static struct rig *fresh_rig(void)
+{
+	static struct rig *r;
+	struct rig old;
+
+	if (!r)
+		return r = rig_new();
+	old = *r;
+	memset(r->ram, 0, RIG_RAM_SIZE);
+	memset(r->more, 0, RIG_MORE_SIZE);
+	*r = (struct rig){ .mem = old.mem, .ram = old.ram, .more = old.more, .rom = old.rom, .clock = old.clock, .now = 1000000000 };
+	pci_host_init(&r->host, &rig_host_ops, r, &r->ports, &r->mmio, &r->mem);
+	return r;
+}
+
 static void create(struct fuzz *f, unsigned kind)
 {
 	struct virtio_place place = { &env, &f->rig->clock, false };
@@ -56,6 +72,8 @@ static void settle(struct fuzz *f, uint8_t how)
 		features &= ~BIT64(VIRTIO_RING_F_EVENT_IDX);
 	if (how & 8)
 		features &= ~BIT64(VIRTIO_NET_F_MRG_RXBUF) & ~BIT64(VIRTIO_BLK_F_FLUSH);
+	if (how & 64)	/* a driver that knows of little */
+		features &= ~0x1ffffull | BIT64(VIRTIO_NET_F_MRG_RXBUF);
 	driver_negotiate(&f->d, features);
 	for (unsigned i = 0; i < 3; i++) {
 		vq_place(&f->q[i], f->rig, 0x10000 + 0x8000 * i, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
@@ -112,13 +130,14 @@ static void sensible(struct fuzz *f, struct rbuf *b)
 
 	if (!q->size)
 		return;
-	memset(ram, 0, 16);
-	ram[0] = rbuf_u8(b) & 15;
-	ram[1] = f->net ? rbuf_u8(b) & 7 : 0;
-	put_le16(ram + 2, f->net ? rbuf_le16(b) : 0);
-	put_le16(ram + 8, rbuf_le16(b));
+	rbuf_copy(b, ram, 16);
+	ram[0] &= 15;
+	if (!f->net)
+		memset(ram + 1, 0, 7);
 	if (f->net && which % 3 == 0)
 		vq_add(q, (struct buffer[]){ { 0x50000, len, VRING_DESC_F_WRITE } }, 1);
+	else if (f->net && which % 3 == 2)
+		vq_add(q, (struct buffer[]){ { 0x40000, 2u + len % 15, 0 }, { 0x41000, 1, VRING_DESC_F_WRITE } }, 2);
 	else
 		vq_add(q, (struct buffer[]){ { 0x40000, f->net ? 12 : 16, 0 },
 					     { 0x50000, in && !f->net ? len & 0xfe00 : len, in ? VRING_DESC_F_WRITE : 0 },
@@ -209,7 +228,7 @@ static void step(struct fuzz *f, struct rbuf *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	struct rbuf b = rbuf_of(data, len);
-	struct fuzz f = { .rig = rig_new(), .disk = fake_disk_new(0x8000), .wire = fake_wire_new() };
+	struct fuzz f = { .rig = fresh_rig(), .disk = fake_disk_new(0x8000), .wire = fake_wire_new() };
 	uint8_t how = rbuf_u8(&b);
 
 	log_init("fuzz", LOG_ERROR);
@@ -223,6 +242,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	virtio_rng_free(f.rng);
 	fake_disk_free(&f.disk->b);
 	fake_wire_free(&f.wire->p);
-	rig_free(f.rig);
 	return 0;
 }

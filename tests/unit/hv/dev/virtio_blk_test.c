@@ -420,6 +420,31 @@ static void batch_of_requests_is_one_interrupt(void)
 	end();
 }
 
+/* A guest that adds a request for each one taken. */
+static void refill(struct block *b, struct block_req *req)
+{
+	vq_add(&q, (struct buffer[]){ { HEADER, 16, 0 }, { STATUS, 1, W } }, 2);
+	fake_disk_submit(b, req);
+}
+
+static void endless_requests_are_taken_in_rounds(void)
+{
+	static const struct block_ops ops = { "refill", refill, fake_disk_drain, fake_disk_free };
+
+	begin(BASE);
+	disk->b.ops = &ops;
+	request(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	vq_kick(&q);
+	check_eq(disk->performed[BLOCK_FLUSH], 256);
+	check_eq(rig_advance(rig, 0), 1);
+	check_eq(disk->performed[BLOCK_FLUSH], 512);
+	disk->b.ops = &fake_disk_ops;
+	check_eq(rig_advance(rig, 0), 1);
+	check_eq(disk->performed[BLOCK_FLUSH], 513);
+	check_eq(rig_advance(rig, 0), 0);
+	end();
+}
+
 static void two_instances_do_not_mix(void)
 {
 	struct fake_disk *disk2 = fake_disk_new(SIZE);
@@ -470,6 +495,7 @@ static const struct test tests[] = {
 	{ "requests wait when old ones hold every slot", requests_wait_when_old_ones_hold_every_slot },
 	{ "writes go through when the driver cannot flush", write_through_when_the_driver_cannot_flush },
 	{ "a batch of requests is one interrupt", batch_of_requests_is_one_interrupt },
+	{ "endless requests are taken in rounds", endless_requests_are_taken_in_rounds },
 	{ "two instances do not mix", two_instances_do_not_mix },
 	{ NULL, NULL },
 };

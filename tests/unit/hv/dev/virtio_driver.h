@@ -51,7 +51,10 @@ struct vq {
 
 /* ---- the machine */
 
-static inline uint64_t rig_clock_now(struct clock *clock) { return ((struct rig *)((char *)clock - offsetof(struct rig, clock)))->now; }
+static inline uint64_t rig_clock_now(struct clock *clock)
+{
+	return ((struct rig *)((char *)clock - offsetof(struct rig, clock)))->now;
+}
 static inline int64_t rig_clock_wall(struct clock *clock) { return 0; }
 static inline void rig_clock_disarm(struct clock *clock, struct clock_timer *t)
 {
@@ -146,7 +149,10 @@ static inline void cfg_write(struct driver *d, unsigned off, unsigned size, uint
 {
 	pci_host_config_write(&d->rig->host, 0, d->pci->devfn, off, size, val);
 }
-static inline uint64_t reg_read(struct driver *d, uint64_t off, unsigned size) { return bus_read(&d->rig->mmio, d->bar + off, size); }
+static inline uint64_t reg_read(struct driver *d, uint64_t off, unsigned size)
+{
+	return bus_read(&d->rig->mmio, d->bar + off, size);
+}
 static inline void reg_write(struct driver *d, uint64_t off, unsigned size, uint64_t val)
 {
 	bus_write(&d->rig->mmio, d->bar + off, size, val);

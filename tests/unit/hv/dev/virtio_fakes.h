@@ -96,7 +96,8 @@ struct fake_wire {
 	size_t waiting_len;
 };
 
-static inline void fake_wire_send(struct net_port *p, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned count)
+static inline void fake_wire_send(struct net_port *p, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov,
+				  unsigned count)
 {
 	struct fake_wire *w = (struct fake_wire *)p;
 
@@ -137,28 +138,3 @@ static inline struct fake_wire *fake_wire_new(void)
 	w->p.carrier = true;
 	return w;
 }
-
-/* ---- what hv/block and hv/net do, in few words, where they are not linked */
-
-__attribute__((weak)) void block_submit(struct block *b, struct block_req *req)
-{
-	if (req->op != BLOCK_FLUSH && (!req->len || (req->off | req->len) % b->logical || req->off > b->size || req->len > b->size - req->off))
-		req->done(req, -EINVAL);
-	else if (b->readonly && req->op != BLOCK_READ && req->op != BLOCK_FLUSH)
-		req->done(req, -EROFS);
-	else
-		b->ops->submit(b, req);
-}
-
-__attribute__((weak)) void net_port_connect(struct net_port *p, const struct net_nic_ops *ops, void *nic)
-{
-	p->nic_ops = ops;
-	p->nic = nic;
-	ops->carrier(nic, p->carrier);
-}
-__attribute__((weak)) void net_port_send(struct net_port *p, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned count)
-{
-	p->ops->send(p, hdr, iov, count);
-}
-__attribute__((weak)) void net_port_resume(struct net_port *p) { p->ops->resume(p); }
-__attribute__((weak)) void net_port_set_offload(struct net_port *p, unsigned flags) { p->ops->set_offload(p, flags); }

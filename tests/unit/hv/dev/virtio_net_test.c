@@ -7,7 +7,8 @@
 
 #define W VRING_DESC_F_WRITE
 #define F(name) BIT64(VIRTIO_NET_F_##name)
-#define BASE (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VIRTIO_RING_F_EVENT_IDX) | F(MAC) | F(STATUS))
+#define BASE \
+	(BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC) | BIT64(VIRTIO_RING_F_EVENT_IDX) | F(MAC) | F(STATUS))
 #define CTRL_ALL (F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_VLAN) | F(CTRL_RX_EXTRA) | F(CTRL_MAC_ADDR))
 #define HOST (F(CSUM) | F(HOST_TSO4) | F(HOST_TSO6) | F(HOST_ECN))
 #define GUEST (F(GUEST_CSUM) | F(GUEST_TSO4) | F(GUEST_TSO6) | F(GUEST_ECN) | F(CTRL_GUEST_OFFLOADS))
@@ -381,6 +382,31 @@ static void transmit_batch_is_one_interrupt(void)
 	end();
 }
 
+/* A guest that adds a frame for each one taken. */
+static void refill(struct net_port *p, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned count)
+{
+	vq_add(&tx, (struct buffer[]){ { TXBUF, HDR + 60, 0 } }, 1);
+	fake_wire_send(p, hdr, iov, count);
+}
+
+static void endless_transmit_is_taken_in_rounds(void)
+{
+	static const struct net_port_ops ops = { "refill", refill, fake_wire_resume, fake_wire_offload, fake_wire_free };
+
+	begin(BASE);
+	wire->p.ops = &ops;
+	vq_add(&tx, (struct buffer[]){ { TXBUF, HDR + 60, 0 } }, 1);
+	vq_kick(&tx);
+	check_eq(wire->sent, 256);
+	check_eq(rig_advance(rig, 0), 1);	/* the clock comes back to the rest */
+	check_eq(wire->sent, 512);
+	wire->p.ops = &fake_wire_ops;
+	check_eq(rig_advance(rig, 0), 1);
+	check_eq(wire->sent, 513);
+	check_eq(rig_advance(rig, 0), 0);
+	end();
+}
+
 static void wire_may_answer_inside_send(void)
 {
 	uint32_t len = 0;
@@ -565,6 +591,7 @@ static const struct test tests[] = {
 	{ "a super-frame passes whole", super_frame_passes_whole },
 	{ "impossible transmit headers are dropped", impossible_transmit_headers_are_dropped },
 	{ "a transmit batch is one interrupt", transmit_batch_is_one_interrupt },
+	{ "an endless transmit is taken in rounds", endless_transmit_is_taken_in_rounds },
 	{ "the wire may answer inside send", wire_may_answer_inside_send },
 	{ "receive modes filter", receive_modes_filter },
 	{ "MAC tables and address are set", mac_tables_and_address },
