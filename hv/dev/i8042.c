@@ -8,7 +8,7 @@ enum {
 	BYTE_KEYBOARD_IRQ = 0x01, BYTE_MOUSE_IRQ = 0x02, BYTE_SYSTEM = 0x04, BYTE_KEYBOARD_OFF = 0x10, BYTE_MOUSE_OFF = 0x20,
 	BYTE_TRANSLATE = 0x40,
 };
-enum { PORT_RESET_N = 0x01, PORT_A20 = 0x02, PORT_KEYBOARD_IRQ = 0x10, PORT_MOUSE_IRQ = 0x20 };
+enum { PORT_RESET_N = 0x01, PORT_A20 = 0x02, PORT_KEYBOARD_IRQ = 0x10, PORT_MOUSE_IRQ = 0x20, PORT_IDLE = 0xcf /* lines high */ };
 enum { ACK = 0xfa, RESEND = 0xfe, BAT_OK = 0xaa };
 
 /* Set 2 make code → set 1, as the controller's ROM translates. */
@@ -447,7 +447,7 @@ static void data(struct i8042 *k, uint8_t v)
 		k->command_byte = v;
 		break;
 	case 0xd1:
-		k->output_port = v & (PORT_RESET_N | PORT_A20);
+		k->output_port = v & PORT_IDLE;
 		if (!(v & PORT_RESET_N)) {
 			k->output_port |= PORT_RESET_N;
 			k->config.reset(k->config.ctx);
@@ -510,7 +510,7 @@ void i8042_reset(struct i8042 *k)
 	struct i8042_config config = k->config;
 
 	*k = (struct i8042){ .config = config, .command_byte = BYTE_KEYBOARD_IRQ | BYTE_MOUSE_IRQ,
-			     .output_port = PORT_RESET_N | PORT_A20 };
+			     .output_port = PORT_IDLE };
 	key_defaults(k);
 	k->key.scanning = true;
 	mouse_defaults(k);
