@@ -131,7 +131,8 @@ int console_log_open(const char *path, uint64_t bytes, unsigned files, struct co
 	int rc;
 
 	if (bytes < LOG_BUFFER || !files || files > LOG_FILES_MAX)
-		return err_set(err, -EINVAL, "console log %s: size must be at least %d bytes, files 1 to %d", path, LOG_BUFFER, LOG_FILES_MAX);
+		return err_set(err, -EINVAL, "console log %s: size must be at least %d bytes, files 1 to %d", path,
+			       LOG_BUFFER, LOG_FILES_MAX);
 	l = calloc(1, sizeof *l);
 	if (!l)
 		return err_set(err, -ENOMEM, "out of memory");

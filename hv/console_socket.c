@@ -13,7 +13,8 @@ static void refuse(struct listener *l, int fd)
 {
 	close(fd);
 	l->c->stats.readers_refused++;
-	log_limited(LOG_WARN, "console %s: %s has %d readers already, another one was refused", l->c->name, l->addr.sun_path, CONSOLE_READERS);
+	log_limited(LOG_WARN, "console %s: %s has %d readers already, another one was refused", l->c->name,
+		    l->addr.sun_path, CONSOLE_READERS);
 }
 
 /* Without a descriptor to spare, the waiting connection would wake us for ever: take it and drop it. */

@@ -3,12 +3,16 @@
 #include <string.h>
 #include "lib/bits.h"
 
-enum { STATUS_FULL = 0x01, STATUS_SYSTEM = 0x04, STATUS_COMMAND = 0x08, STATUS_UNLOCKED = 0x10, STATUS_AUX = 0x20, STATUS_TIMEOUT = 0x40 };
+enum {
+	STATUS_FULL = 0x01, STATUS_SYSTEM = 0x04, STATUS_COMMAND = 0x08, STATUS_UNLOCKED = 0x10, STATUS_AUX = 0x20,
+	STATUS_TIMEOUT = 0x40,
+};
 enum {
 	BYTE_KEYBOARD_IRQ = 0x01, BYTE_MOUSE_IRQ = 0x02, BYTE_SYSTEM = 0x04, BYTE_KEYBOARD_OFF = 0x10, BYTE_MOUSE_OFF = 0x20,
 	BYTE_TRANSLATE = 0x40,
 };
 enum { PORT_RESET_N = 0x01, PORT_A20 = 0x02, PORT_KEYBOARD_IRQ = 0x10, PORT_MOUSE_IRQ = 0x20 };
+enum { PORT_IDLE = 0xcf };	/* lines nobody pulls read high */
 enum { ACK = 0xfa, RESEND = 0xfe, BAT_OK = 0xaa };
 
 /* Set 2 make code → set 1, as the controller's ROM translates. */
@@ -142,24 +146,10 @@ static void key_parameter(struct i8042 *k, uint8_t command, uint8_t v)
 		k->key.set = v;
 }
 
-static void key_write(struct i8042 *k, uint8_t v)
+static void key_command(struct i8042 *k, uint8_t v)
 {
 	struct i8042_queue *q = &k->key.queue;
-	uint8_t pending = k->key.pending;
 
-	if (!k->config.keyboard) {
-		reply(k, RESEND, STATUS_TIMEOUT);
-		return;
-	}
-	k->key.pending = 0;
-	if (v != RESEND) {	/* a byte from the host makes the keyboard forget what it wanted to send */
-		q->count = 0;
-		k->key.break_prefix = false;
-	}
-	if (pending && v < 0xed) {
-		key_parameter(k, pending, v);
-		return;
-	}
 	switch (v) {
 	case 0xed: case 0xf0: case 0xf3: case 0xfb: case 0xfc: case 0xfd:
 		k->key.pending = v;
@@ -196,6 +186,25 @@ static void key_write(struct i8042 *k, uint8_t v)
 	default:
 		put(q, RESEND);
 	}
+}
+
+static void key_write(struct i8042 *k, uint8_t v)
+{
+	uint8_t pending = k->key.pending;
+
+	if (!k->config.keyboard) {
+		reply(k, RESEND, STATUS_TIMEOUT);
+		return;
+	}
+	k->key.pending = 0;
+	if (v != RESEND) {	/* a byte from the host makes the keyboard forget what it wanted to send */
+		k->key.queue.count = 0;
+		k->key.break_prefix = false;
+	}
+	if (pending && v < 0xed)
+		key_parameter(k, pending, v);
+	else
+		key_command(k, v);
 }
 
 void i8042_key(struct i8042 *k, uint16_t code, bool down)
@@ -447,7 +456,7 @@ static void data(struct i8042 *k, uint8_t v)
 		k->command_byte = v;
 		break;
 	case 0xd1:
-		k->output_port = v & (PORT_RESET_N | PORT_A20);
+		k->output_port = v & PORT_IDLE;
 		if (!(v & PORT_RESET_N)) {
 			k->output_port |= PORT_RESET_N;
 			k->config.reset(k->config.ctx);
@@ -510,7 +519,7 @@ void i8042_reset(struct i8042 *k)
 	struct i8042_config config = k->config;
 
 	*k = (struct i8042){ .config = config, .command_byte = BYTE_KEYBOARD_IRQ | BYTE_MOUSE_IRQ,
-			     .output_port = PORT_RESET_N | PORT_A20 };
+			     .output_port = PORT_IDLE };
 	key_defaults(k);
 	k->key.scanning = true;
 	mouse_defaults(k);

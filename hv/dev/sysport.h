@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The small registers of a PC that do next to nothing: fast A20 and reset (0x92), reset control (0xcf9), APM (0xb2, 0xb3), and the two
- * 8237 DMA controllers with their page registers, which read back and never move a byte. A20 is always on.
+ * The small registers of a PC that do next to nothing: fast A20 and reset (0x92), reset control (0xcf9), APM (0xb2, 0xb3),
+ * and the two 8237 DMA controllers with their page registers, which read back and never move a byte. A20 is always on.
  * Under the device lock.
  */
 #pragma once

@@ -301,7 +301,7 @@ static void reset_pulse_and_output_port(void)
 
 	setup(&r);
 	command(&r, 0xd0);
-	expect(&r, 0, 0x03);
+	expect(&r, 0, 0xcf);
 	command(&r, 0xd1);
 	put(&r, 0x01);
 	command(&r, 0xd0);
@@ -309,6 +309,10 @@ static void reset_pulse_and_output_port(void)
 	command(&r, 0xdf);
 	command(&r, 0xd0);
 	expect(&r, 0, 0x03);
+	command(&r, 0xd1);
+	put(&r, 0xff);
+	command(&r, 0xd0);
+	expect(&r, 0, 0xcf);
 	command(&r, 0xff);
 	check_eq(r.resets, 0);
 	command(&r, 0xfe);
