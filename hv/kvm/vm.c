@@ -71,6 +71,32 @@ static int make_chips(struct kvm_vm *vm, struct err *err)
 	return 0;
 }
 
+/* ISA lines reach both PICs and the I/O APIC; the timer's, line 0, arrives at pin 2 there, as the MADT says. */
+static int route_lines(struct kvm_vm *vm, struct err *err)
+{
+	enum { PICS = 16, PINS = 24, PIC_PINS = 8 };
+	struct { struct kvm_irq_routing head; struct kvm_irq_routing_entry entry[PICS + PINS]; } t = { .head.nr = 0 };
+
+	for (unsigned gsi = 0; gsi < PICS; gsi++) {
+		if (gsi == 2)
+			continue;	/* the cascade */
+		t.entry[t.head.nr++] = (struct kvm_irq_routing_entry){
+			.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { .irqchip = gsi < PIC_PINS ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE,
+				       .pin = gsi % PIC_PINS } };
+	}
+	for (unsigned gsi = 0; gsi < PINS; gsi++) {
+		if (gsi == 2)
+			continue;
+		t.entry[t.head.nr++] = (struct kvm_irq_routing_entry){
+			.gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP,
+			.u.irqchip = { .irqchip = KVM_IRQCHIP_IOAPIC, .pin = gsi ? gsi : 2 } };
+	}
+	if (ioctl(vm->vm_fd, KVM_SET_GSI_ROUTING, &t))
+		return err_set(err, -errno, "KVM_SET_GSI_ROUTING: %s", strerror(errno));
+	return 0;
+}
+
 static int create_vm(struct kvm_vm *vm, struct err *err)
 {
 	int n;
@@ -91,7 +117,8 @@ static int create_vm(struct kvm_vm *vm, struct err *err)
 		(void)enable(vm, KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1);
 	if (vm->caps.disable_quirks)
 		(void)enable(vm, KVM_CAP_DISABLE_QUIRKS, KVM_X86_QUIRK_OUT_7E_INC_RIP);
-	return make_chips(vm, err);
+	n = make_chips(vm, err);
+	return n ? n : route_lines(vm, err);
 }
 
 int kvm_vm_create(struct kvm_vm **out, struct err *err)

@@ -26,7 +26,13 @@ struct suite { const struct test *tests; };	/* ends with a NULL name */
 		CU_ASSERT(!strcmp(a_, b_)); \
 	} while (0)
 #define check(c) CU_ASSERT(c)
-#define check_or_return(c) do { CU_ASSERT(c); if (!(c)) return; } while (0)
+#define check_or_return(c) \
+	do { \
+		bool ok_ = (c); \
+		CU_ASSERT(ok_); \
+		if (!ok_) \
+			return; \
+	} while (0)
 
 void suite_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A path below the build folder's scratch directory for this process; removed at the end of the run. */
