@@ -8,7 +8,7 @@
 #include "lib/scope.h"
 
 #define MAP   "/sys/firmware/memmap"
-#define ROUND (16 << 20) /* the kernel's own size differs by version: the machine's memory does not */
+#define ROUND (16 << 20) /* firmware keeps some for its tables: the memory modules are what is meant */
 
 /* Returns the bytes of RAM in it. */
 static uint64_t map_facts(const struct source *s)
