@@ -396,8 +396,10 @@ void virtio_blk_free(struct virtio_blk *blk)
 {
 	if (!blk)
 		return;
-	bug_on(blk->in_flight);
 	virtio_pci_exit(&blk->virtio);
+	reset(blk);	/* what still completes is for nobody */
+	block_drain(blk->block);
+	bug_on(blk->in_flight);
 	free(blk->pool);
 	free(blk);
 }

@@ -14,7 +14,7 @@ struct virtio_blk;
  * the caller's and outlives the device. -EINVAL with a message when the two do not fit, -ENOMEM.
  */
 int virtio_blk_create(struct virtio_blk **blk, const struct virtio_place *place, struct block *block, struct err *err) must_check;
-/* Nothing may be in flight: block_drain first. NULL is fine. */
+/* Drains the block; requests in flight are carried out, nobody is told. NULL is fine. */
 void virtio_blk_free(struct virtio_blk *blk);
 /* The function to attach to a bus. */
 struct pci_dev *virtio_blk_pci(struct virtio_blk *blk);

@@ -514,6 +514,7 @@ void virtio_net_free(struct virtio_net *net)
 {
 	if (!net)
 		return;
+	net_port_connect(net->port, NULL, NULL);
 	virtio_pci_exit(&net->virtio);
 	free(net);
 }

@@ -21,10 +21,10 @@ struct virtio_net_stats {
 	uint64_t ctrl_refused;		/* control commands answered with an error */
 };
 
-/* Connects to port, which stays the caller's; it must call the NIC no more once the device is freed. -ENOMEM. */
+/* Connects to port, which stays the caller's and outlives the device. -ENOMEM. */
 int virtio_net_create(struct virtio_net **net, const struct virtio_place *place, struct net_port *port,
 		      struct err *err) must_check;
-void virtio_net_free(struct virtio_net *net);	/* NULL is fine */
+void virtio_net_free(struct virtio_net *net);	/* disconnects; NULL is fine */
 /* The function to attach to a bus. */
 struct pci_dev *virtio_net_pci(struct virtio_net *net);
 const struct virtio_net_stats *virtio_net_stats(const struct virtio_net *net);

@@ -256,10 +256,11 @@ static void address_write(uint64_t *addr, unsigned at, unsigned size, uint64_t v
 
 static void queue_write(struct virtio_pci *v, unsigned off, unsigned size, uint64_t val)
 {
-	struct virtio_queue *q = &v->queue[v->queue_select];
+	struct virtio_queue *q;
 
 	if (v->queue_select >= v->model.queues)
 		return;
+	q = &v->queue[v->queue_select];
 	if (off == VIRTIO_PCI_COMMON_Q_MSIX && size == 2)
 		q->vector = vector_of(v, val);
 	if (q->enabled)

@@ -236,7 +236,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	settle(&f, how);
 	for (unsigned i = 0; i < 200 && rbuf_left(&b); i++)
 		step(&f, &b);
-	fake_disk_drain(&f.disk->b);
 	virtio_blk_free(f.blk);
 	virtio_net_free(f.net);
 	virtio_rng_free(f.rng);

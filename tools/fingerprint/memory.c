@@ -7,11 +7,13 @@
 #include <string.h>
 #include "lib/scope.h"
 
-#define MAP	  "/sys/firmware/memmap"
-#define ROUND_KIB (16 * 1024) /* the kernel's own size differs by version: the machine's memory does not */
+#define MAP   "/sys/firmware/memmap"
+#define ROUND (16 << 20) /* firmware keeps some for its tables: the memory modules are what is meant */
 
-static void map_facts(const struct source *s)
+/* Returns the bytes of RAM in it. */
+static uint64_t map_facts(const struct source *s)
 {
+	uint64_t ram = 0;
 	struct names n = source_list(s, MAP);
 
 	for (size_t i = 0; i < n.count; i++) {
@@ -25,19 +27,23 @@ static void map_facts(const struct source *s)
 			continue;
 		from = strtoull(start, NULL, 16);
 		to = strtoull(end, NULL, 16);
+		if (!strncmp(type, "System RAM", 10))
+			ram += to - from + 1;
 		snprintf(key, sizeof(key), "memory.map.%016" PRIx64, from);
 		facts_add(s->facts, key, "0x%" PRIx64 " bytes, %.*s", to - from + 1, (int)strcspn(type, "\n"), type);
 	}
 	names_free(&n);
+	return ram;
 }
 
 void collect_memory(const struct source *s)
 {
 	auto_free char *info = source_read(s, NULL, "/proc/meminfo");
-	uint64_t kib;
+	uint64_t kib, bytes = map_facts(s);
 
-	map_facts(s);
-	if (info && sscanf(info, "MemTotal: %" SCNu64, &kib) == 1)
-		facts_add(s->facts, "memory.total", "%" PRIu64 " MiB", (kib + ROUND_KIB / 2) / ROUND_KIB * (ROUND_KIB / 1024));
+	if (!bytes && info && sscanf(info, "MemTotal: %" SCNu64, &kib) == 1)
+		bytes = kib * 1024;
+	if (bytes)
+		facts_add(s->facts, "memory.total", "%" PRIu64 " MiB", (bytes + ROUND / 2) / ROUND * (ROUND >> 20));
 	source_facts(s, "memory.node", "/sys/devices/system/node", (const char *const[]){"online", "possible", NULL});
 }

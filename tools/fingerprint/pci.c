@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PCI functions by full address. Sizes of regions are facts of the device; where they were placed is not. */
+/*
+ * PCI functions by full address. Sizes of regions are facts of the device; where they were placed is not.
+ * Regions after the ROM are SR-IOV BARs and the windows of bridges; the kernel's configuration says which number is which.
+ */
 #include "tools/fingerprint/source.h"
 #include <inttypes.h>
 #include <limits.h>
@@ -16,7 +19,6 @@
 #define FLAG_64	      0x100000
 #define REGIONS	      32
 #define ROM	      6
-#define FIRST_WINDOW  7
 
 static void region_fact(const struct source *s, const char *prefix, unsigned index, uint64_t flags, uint64_t size)
 {
@@ -27,7 +29,7 @@ static void region_fact(const struct source *s, const char *prefix, unsigned ind
 	else if (index == ROM)
 		snprintf(name, sizeof(name), "rom");
 	else
-		snprintf(name, sizeof(name), "window%u", index - FIRST_WINDOW);
+		snprintf(name, sizeof(name), "region%u", index);
 	source_add(s, prefix, name, "%s%s%s 0x%" PRIx64,
 		   flags & FLAG_IO    ? "io"
 		   : flags & FLAG_MEM ? "memory"

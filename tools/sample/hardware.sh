@@ -36,10 +36,10 @@ original_hardware() {
 		-device "ide-hd,bus=ide.0,drive=sda,bootindex=1,model=HGST HUS722T1TALA604,serial=WMC6N0L0XYZ1,ver=RAGNW3B0,wwn=0x5000cca25ec0ffee,logical_block_size=512,physical_block_size=4096,rotation_rate=7200,discard_granularity=0"
 		-device "ide-cd,bus=ide.1,model=PLDS DVD-ROM DU-8D5LH,serial=D0123456,ver=1.00"
 
-		-netdev user,id=lan,net=192.0.2.0/24,host=192.0.2.1,restrict=on
+		-netdev user,id=lan,net=192.0.2.0/24,host=192.0.2.1,ipv6=off,restrict=on
 		-device e1000,id=net0,netdev=lan,bus=pcie.0,addr=5,mac=3c:ec:ef:12:34:56,romfile=
 		-device pcie-root-port,id=port1,bus=pcie.0,addr=1c.0,chassis=1,slot=3
-		-netdev user,id=backup,net=198.51.100.0/24,host=198.51.100.1,restrict=on
+		-netdev user,id=backup,net=198.51.100.0/24,host=198.51.100.1,ipv6=off,restrict=on
 		-device e1000,id=net1,netdev=backup,bus=port1,addr=0,mac=3c:ec:ef:12:34:57,romfile=
 		-device virtio-rng-pci,disable-legacy=on,bus=pcie.0,addr=6
 	)

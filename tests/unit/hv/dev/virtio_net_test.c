@@ -572,6 +572,8 @@ static void two_instances_do_not_mix(void)
 	check_eq(wire2->sent, 0);
 	virtio_net_free(net2);
 	virtio_net_free(NULL);
+	check(!wire2->p.nic_ops);	/* the wire has nobody to call */
+	check(wire->p.nic_ops != NULL);
 	fake_wire_free(&wire2->p);
 	end();
 }

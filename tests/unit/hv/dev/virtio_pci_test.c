@@ -192,6 +192,9 @@ static void queue_registers_read_back(void)
 	reg_write(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 0);
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 0xffff);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 0);
 	check(!broken());
 	reg_write(&d, 0xffc, 4, 1);
 	check_eq(reg_read(&d, 0xffc, 4), 0);
