@@ -112,6 +112,8 @@ static void on_reset(void *ctx)
 	struct machine *m = ctx;
 	struct err err = { 0 };
 
+	/* A read still in flight must not land in memory that firmware uses again. */
+	slots_drain(m);
 	pci_host_reset(&m->pci);
 	chipset_reset(m->chipset);
 	board_reset(m);

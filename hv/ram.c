@@ -8,7 +8,7 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
-enum { VGA_HOLE = 0xa0000, VGA_HOLE_END = 0xc0000, HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20 };
 #define OWN_NEED (16ull << 20)	/* what hull-hv and the kernel need beside guest memory */
 
 /* MemAvailable of /proc/meminfo in bytes; all ones when the kernel doesn't say. */
@@ -63,8 +63,8 @@ int ram_create(struct ram *ram, const struct env *env, const struct layout *layo
 			       "larger cloud VM", (unsigned long long)(env->memory >> 20), (unsigned long long)(have >> 20));
 	ram->size = env->memory;
 	r = map(ram, err);
-	r = r ? r : add(ram, mem, 0, 0, VGA_HOLE, err);
-	r = r ? r : add(ram, mem, VGA_HOLE_END, VGA_HOLE_END, low - VGA_HOLE_END, err);
+	/* Nothing here models a VGA, so its window is plain RAM, as these chipsets have it then. */
+	r = r ? r : add(ram, mem, 0, 0, low, err);
 	r = r ? r : add(ram, mem, LAYOUT_4G, low, layout->high_end - LAYOUT_4G, err);
 	if (!r && lock && mlock(ram->base, ram->size))
 		r = err_set(err, -errno, "guest memory can't be locked: %s; raise the memlock limit", strerror(errno));

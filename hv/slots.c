@@ -255,6 +255,16 @@ int slots_create(struct machine *m, struct err *err)
 	return r;
 }
 
+void slots_drain(struct machine *m)
+{
+	for (unsigned i = 0; i < m->slots.count; i++) {
+		for (unsigned d = 0; d < ENV_MAX_DISKS_PER_CONTROLLER; d++) {
+			if (m->slots.slot[i].disk[d])
+				block_drain(m->slots.slot[i].disk[d]);
+		}
+	}
+}
+
 void slots_free(struct machine *m)
 {
 	for (unsigned i = m->slots.count; i-- > 0;) {

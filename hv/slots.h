@@ -21,4 +21,5 @@ struct slots { struct slot slot[ENV_MAX_PCI]; unsigned count; };
 
 /* Open volumes and wires, make the devices, attach them. Needs machine.pci, clock and loop. */
 int slots_create(struct machine *m, struct err *err) must_check;
+void slots_drain(struct machine *m);	/* wait until no disk has a request in flight */
 void slots_free(struct machine *m);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "hv/machine.h"
+#include "lib/scope.h"
 
 static json_t *exits(const struct machine *m)
 {
@@ -39,6 +40,13 @@ static json_t *wires(const struct machine *m)
 	return o;
 }
 
+static int dump(const json_t *o, const char *path)
+{
+	auto_fclose FILE *f = fopen(path, "we");
+
+	return !f || json_dumpf(o, f, JSON_INDENT(2)) || fputc('\n', f) == EOF || fflush(f);
+}
+
 int stats_write(const struct machine *m, const char *path, struct err *err)
 {
 	uint64_t first = atomic_load(&m->vcpu[0]->first_run_ns);
@@ -54,7 +62,7 @@ int stats_write(const struct machine *m, const char *path, struct err *err)
 	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
 	json_object_set_new(o, "nics", wires(m));
 	snprintf(tmp, sizeof tmp, "%s.new", path);
-	r = json_dump_file(o, tmp, JSON_INDENT(2)) || rename(tmp, path);
+	r = dump(o, tmp) || rename(tmp, path);
 	json_decref(o);
 	return r ? err_set(err, -EIO, "counters: %s: %s", path, strerror(errno)) : 0;
 }

@@ -35,7 +35,7 @@ static void put_rtc(struct aml *a)
 	open_isa_device(a, "RTC", "PNP0B00");
 	aml_name(a, "_CRS");
 	aml_open_resources(a);
-	aml_res_io(a, 0x70, 2);
+	aml_res_io(a, 0x70, 8);	/* eight ports decode, two answer */
 	aml_res_irq(a, 8);
 	aml_close_resources(a);
 	aml_close(a);
@@ -103,7 +103,7 @@ static void put_isa_bridge(struct aml *a, const struct env *env)
 	aml_open_device(a, "ISA");
 	aml_name_int(a, "_ADR", env->chipset == ENV_Q35 ? 0x1f0000 : 0x10000);
 	put_pirq_registers(a, env->chipset);
-	put_rtc(a);
+	/* In this order operating systems number them: RTC last, as PCs of these chipsets list it. */
 	if (env->keyboard)
 		put_keyboard(a);
 	if (env->mouse)
@@ -111,22 +111,31 @@ static void put_isa_bridge(struct aml *a, const struct env *env)
 	for (unsigned i = 0; i < ENV_COM_PORTS; i++)
 		if (env->com[i])
 			put_com(a, i);
+	put_rtc(a);
 	aml_close(a);
 }
 
-/* What no device of its own claims: the power management ports and the ECAM, which Linux uses only when it is reserved. */
-static void put_motherboard(struct aml *a, const struct env *env, const struct layout *l)
+/* The ECAM, which Linux uses only when a motherboard device or the memory map reserves it. */
+static void put_ecam(struct aml *a, const struct layout *l)
 {
-	aml_open_device(a, "MBRD");
-	aml_name_eisa(a, "_HID", "PNP0C02");
-	aml_name_int(a, "_UID", 0);
+	aml_open_device(a, "DRAC");
+	aml_name_eisa(a, "_HID", "PNP0C01");
 	aml_name(a, "_CRS");
 	aml_open_resources(a);
-	aml_res_io(a, l->pm_base, env->chipset == ENV_Q35 ? 0x80 : 0x40);
-	if (l->gpe0 < l->pm_base || l->gpe0 >= l->pm_base + 0x40)
-		aml_res_io(a, l->gpe0, l->gpe0_len);
-	if (l->ecam)
-		aml_res_fixed_memory(a, (uint32_t)l->ecam, (uint32_t)l->ecam_size);
+	aml_res_window_memory32(a, (uint32_t)l->ecam, (uint32_t)(l->ecam + l->ecam_size - 1), AML_UNCACHED);
+	aml_close_resources(a);
+	aml_close(a);
+}
+
+/* The configuration device's ports, for drivers that look for it by this id (QEMU docs/specs/fw_cfg.rst). */
+static void put_fwcfg(struct aml *a)
+{
+	aml_open_device(a, "FWCF");
+	aml_name_string(a, "_HID", "QEMU0002");
+	aml_name_int(a, "_STA", STA_PRESENT & ~4u);	/* not shown to people */
+	aml_name(a, "_CRS");
+	aml_open_resources(a);
+	aml_res_io(a, FWCFG_PORT, FWCFG_PORTS);
 	aml_close_resources(a);
 	aml_close(a);
 }
@@ -175,9 +184,11 @@ void acpi_put_dsdt(struct aml *a, const struct env *env, const struct layout *la
 	acpi_put_pci_root(a, env, layout);
 	put_isa_bridge(a, env);
 	put_slots(a, env, -1);
+	put_fwcfg(a);
 	aml_close(a);
+	if (layout->ecam)
+		put_ecam(a, layout);
 	acpi_put_links(a, env);
-	put_motherboard(a, env, layout);
 	put_processors(a, env);
 	aml_close(a);
 }

@@ -4,8 +4,6 @@
 #include "lib/buf.h"
 #include "lib/err.h"
 
-#define KVM_PAGES 0xfeffc000u		/* identity map and TSS pages of KVM on Intel; reserved by every VMM of the kind */
-#define KVM_PAGES_END 0xff000000u
 #define HYPERTRANSPORT 0xfd00000000ull	/* AMD CPUs: not usable as memory */
 #define HYPERTRANSPORT_END 0x10000000000ull
 #define EBDA 0x9fc00u
@@ -23,7 +21,6 @@ void e820_add(struct e820 *map, uint64_t addr, uint64_t len, enum e820_type type
 static void add_reserved(struct e820 *map, const struct env *env, const struct layout *l)
 {
 	e820_add(map, l->ecam, l->ecam_size, E820_RESERVED);
-	e820_add(map, KVM_PAGES, KVM_PAGES_END - KVM_PAGES, E820_RESERVED);
 	if (!strcmp(env->cpu.vendor, "AuthenticAMD") && env->cpu.phys_bits >= 40)
 		e820_add(map, HYPERTRANSPORT, HYPERTRANSPORT_END - HYPERTRANSPORT, E820_RESERVED);
 }

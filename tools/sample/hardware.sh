@@ -5,7 +5,7 @@
 
 # The processor is an EPYC without what a stock kvm_amd under emulated SVM cannot give its guests (svm, monitor) and
 # without what QEMU cannot emulate, spelled out so that no QEMU version decides it (README.md, "The processor").
-cpu_model=EPYC-v1,-svm,-monitor,-npt,-nrip-save,-vme,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-xsavec
+cpu_model=EPYC-v1,-svm,-monitor,-npt,-nrip-save,-vme,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-xsavec,-xsave,-xsaveopt,-xgetbv1,-avx,-avx2,-fma,-f16c
 
 original_hardware() {
 	local disk=$1 cache=${2:-writeback}
