@@ -4,7 +4,8 @@
 #include "hv/net/checksum.h"
 #include "lib/log.h"
 
-enum { RX_DD = 0x01, RX_EOP = 0x02, RX_IXSM = 0x04, RX_VP = 0x08, RX_TCPCS = 0x20, RX_IPCS = 0x40, RX_PIF = 0x80, RX_TCPE = 0x20, RX_IPE = 0x40 };
+enum { RX_DD = 0x01, RX_EOP = 0x02, RX_IXSM = 0x04, RX_VP = 0x08, RX_TCPCS = 0x20, RX_IPCS = 0x40, RX_PIF = 0x80,	/* status */
+	RX_TCPE = 0x20, RX_IPE = 0x40 };	/* errors */
 /* The longest frame the chip takes (LPE), the longest without, FCS included; and one frame's descriptors at 256 bytes each. */
 enum { LONGEST = 16384, LONG = 1522, FRAME_DESCS = LONGEST / 256 + 1 };
 

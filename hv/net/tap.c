@@ -181,12 +181,13 @@ static int attach(int fd, const char *name, struct err *err)
 		return 0;
 	switch (errno) {
 	case EPERM:
-		return err_set(err, -EPERM, "network device %s: not permitted: give it to this user with `ip tuntap add … user`, or run with CAP_NET_ADMIN",
-			       name);
+		return err_set(err, -EPERM, "network device %s: not permitted: give it to this user with `ip tuntap add … user`, "
+			       "or run with CAP_NET_ADMIN", name);
 	case EBUSY:
 		return err_set(err, -EBUSY, "network device %s is in use by another program", name);
 	case EINVAL:
-		return err_set(err, -EINVAL, "network device %s is not a TAP device that can carry offload headers (make it with mode tap vnet_hdr)", name);
+		return err_set(err, -EINVAL, "network device %s is not a TAP device that can carry offload headers "
+			       "(make it with mode tap vnet_hdr)", name);
 	default:
 		return err_set(err, -errno, "network device %s: cannot attach: %s", name, strerror(errno));
 	}

@@ -45,7 +45,8 @@ static double now(void)
 
 static int usage(void)
 {
-	fputs("usage: measure [--mark NAME=TEXT]... [--memory MIB] [--log FILE] [--timeout S] [--settle S] -- PROGRAM ARGUMENT...\n", stderr);
+	fputs("usage: measure --mark NAME=TEXT... --memory MIB [--log FILE] [--timeout S] [--settle S]\n"
+	      "               -- PROGRAM ARGUMENT...\n", stderr);
 	return 2;
 }
 

@@ -53,33 +53,42 @@ static bool enter(void)
 static int make(const char *name, int flags, bool keep)
 {
 	struct ifreq ifr = { .ifr_flags = (short)(IFF_TAP | flags) };
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC), s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), sys;
-	char path[100];
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	snprintf(ifr.ifr_name, sizeof ifr.ifr_name, "%s", name);
 	check_eq(ioctl(fd, TUNSETIFF, &ifr), 0);
 	check_eq(ioctl(fd, TUNSETPERSIST, 1), 0);
-	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);	/* it would send frames of its own */
-	sys = open(path, O_WRONLY | O_CLOEXEC);
-	if (sys >= 0) {
-		check_eq(write(sys, "1", 1), 1);
-		close(sys);
-	}
-	ifr.ifr_flags = IFF_UP;
-	check_eq(ioctl(s, SIOCSIFFLAGS, &ifr), 0);
-	close(s);
 	if (keep)
 		return fd;
 	close(fd);
 	return -1;
 }
 
-/* The kernel's side of the device. */
+/* Once somebody is attached: a device that is up first gets its queue later, and loses frames silently until then. */
+static void bring_up(const char *name)
+{
+	struct ifreq ifr = { .ifr_flags = IFF_UP };
+	int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), sys;
+	char path[100];
+
+	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/disable_ipv6", name);	/* it would send frames of its own */
+	sys = open(path, O_WRONLY | O_CLOEXEC);
+	if (sys >= 0) {
+		check_eq(write(sys, "1", 1), 1);
+		close(sys);
+	}
+	snprintf(ifr.ifr_name, sizeof ifr.ifr_name, "%s", name);
+	check_eq(ioctl(s, SIOCSIFFLAGS, &ifr), 0);
+	close(s);
+}
+
+/* The kernel's side of the device, which it brings up. */
 static int packet_socket(const char *name)
 {
 	struct sockaddr_ll ll = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = (int)if_nametoindex(name) };
 	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
 
+	bring_up(name);		/* binding to a device that is down leaves an error on the socket */
 	check_eq(bind(fd, (struct sockaddr *)&ll, sizeof ll), 0);
 	return fd;
 }
