@@ -391,29 +391,41 @@ static void write(void *ctx, unsigned bar, uint64_t off, unsigned size, uint64_t
 		common_write(v, (unsigned)off, size, val);
 }
 
-static void unbind(struct virtio_pci *v)
+/* Returns the queues that were bound, as bits. */
+static uint32_t unbind(struct virtio_pci *v)
 {
+	uint32_t queues = 0;
+
 	for (unsigned i = 0; i < v->model.queues; i++) {
 		struct virtio_queue *q = &v->queue[i];
 
-		if (q->bound)
-			v->notify_ops->unbind(v->notify_ctx, v, i, q->bound);
+		if (!q->bound)
+			continue;
+		v->notify_ops->unbind(v->notify_ctx, v, i, q->bound);
 		q->bound = 0;
+		queues |= BIT(i);
 	}
+	return queues;
 }
 
 static void bar_mapped(void *ctx, unsigned bar, uint64_t addr)
 {
 	struct virtio_pci *v = ctx;
+	uint32_t lost;
 
 	if (bar != VIRTIO_BAR || !v->notify_ops)
 		return;
-	unbind(v);
+	lost = unbind(v);
 	for (unsigned i = 0; addr != ~0ull && i < v->model.queues; i++) {
 		uint64_t gpa = addr + VIRTIO_NOTIFY + i * VIRTIO_NOTIFY_STEP;
 
 		if (!v->notify_ops->bind(v->notify_ctx, v, i, gpa))
 			v->queue[i].bound = gpa;
+	}
+	/* What the driver had notified when its address went is not taken up by anybody else. */
+	for (unsigned i = 0; i < v->model.queues; i++) {
+		if (lost & BIT(i))
+			virtio_pci_again(v, i, 0);
 	}
 }
 

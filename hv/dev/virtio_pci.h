@@ -74,6 +74,7 @@ struct virtio_place {
 /*
  * The machine's way to take notifications without an exit to the bus, as KVM ioeventfds. Called when BAR 4 is mapped and
  * unmapped, once per queue. A guest's write (of any size and value) at gpa shall then lead to virtio_pci_notify.
+ * A notification still under way at unbind may be dropped: the device looks at the queue once more by itself.
  * bind: 0, or -errno: that queue is then notified through the bus. unbind follows only a bind that returned 0.
  */
 struct virtio_notify_ops {

@@ -28,6 +28,7 @@ struct fuzz {
 	struct virtio_rng *rng;
 	struct driver d;
 	struct vq q[3];
+	uint64_t bell[3];		/* notify addresses that the machine has taken over */
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -47,6 +48,29 @@ static struct rig *fresh_rig(void)
 	return r;
 }
 
+static int bind(void *ctx, struct virtio_pci *v, unsigned queue, uint64_t gpa)
+{
+	struct fuzz *f = ctx;
+
+	if (f->bell[queue] || !gpa)
+		abort();
+	if (gpa & 0x8000)	/* the machine has none left */
+		return -ENOSPC;
+	f->bell[queue] = gpa;
+	return 0;
+}
+
+static void unbind(void *ctx, struct virtio_pci *v, unsigned queue, uint64_t gpa)
+{
+	struct fuzz *f = ctx;
+
+	if (f->bell[queue] != gpa)
+		abort();
+	f->bell[queue] = 0;
+}
+
+static const struct virtio_notify_ops notify_ops = { .bind = bind, .unbind = unbind };
+
 static void create(struct fuzz *f, unsigned kind)
 {
 	struct virtio_place place = { &env, &f->rig->clock, false };
@@ -61,6 +85,7 @@ static void create(struct fuzz *f, unsigned kind)
 	if (e)
 		abort();
 	f->d = driver_open(f->rig, f->blk ? virtio_blk_pci(f->blk) : f->net ? virtio_net_pci(f->net) : virtio_rng_pci(f->rng), 5);
+	virtio_pci_set_notify(virtio_pci_of(f->d.pci), &notify_ops, f);
 }
 
 static void place(struct fuzz *f, unsigned queue, uint8_t how)

@@ -687,6 +687,46 @@ static void notify_addresses_are_bound_while_mapped(void)
 	end();
 }
 
+/* The machine took a notification, and its bell went before it was answered. */
+static void notification_survives_the_move_of_its_address(void)
+{
+	static const struct virtio_notify_ops ops = { bind, unbind };
+	struct bell bell = { 0 };
+	uint32_t id = 0, len = 0;
+
+	run(BASE);
+	virtio_pci_set_notify(virtio_pci_of(d.pci), &ops, &bell);
+	check_eq(rig_advance(rig, 0), 0);	/* nothing was lost by binding */
+	for (unsigned i = 0; i < 3; i++) {
+		vq_add(&q, (struct buffer[]){ { 0x2000, 4, 0 } }, 1);
+		if (i == 0) {
+			cfg_write(&d, PCI_BAR0 + 4 * VIRTIO_BAR, 4, (uint32_t)(d.bar += 0x4000));
+		} else if (i == 1) {	/* not decoded for a moment */
+			cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+			cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+		} else {		/* the new address gets no bell */
+			bell.refuse = true;
+			cfg_write(&d, PCI_BAR0 + 4 * VIRTIO_BAR, 4, (uint32_t)(d.bar += 0x4000));
+		}
+		check(!vq_take(&q, &id, &len));	/* not from inside the configuration write */
+		check_eq(rig_advance(rig, 0), 1);
+		check(vq_take(&q, &id, &len));
+	}
+	check_eq(bell.unbinds, 6);
+	bell.refuse = false;
+	driver_map(&d);
+	check_eq(rig_advance(rig, 0), 0);
+	d.bar += 0x4000;
+	driver_map(&d);
+	cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	pci_host_reset(&rig->host);
+	check_eq(rig_advance(rig, 0), 0);	/* the driver it was for is gone */
+	driver_map(&d);
+	virtio_pci_exit(&echo->virtio);
+	check_eq(rig_advance(rig, 0), 0);
+	end();
+}
+
 static void two_instances_do_not_mix(void)
 {
 	struct echo *other;
@@ -740,6 +780,7 @@ static const struct test tests[] = {
 	{ "nothing moves without bus mastering", nothing_moves_without_bus_mastering },
 	{ "the event index saves notifications", event_index_saves_notifications },
 	{ "notify addresses are bound while mapped", notify_addresses_are_bound_while_mapped },
+	{ "a notification survives the move of its address", notification_survives_the_move_of_its_address },
 	{ "two instances do not mix", two_instances_do_not_mix },
 	{ NULL, NULL },
 };
