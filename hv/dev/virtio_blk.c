@@ -29,8 +29,8 @@ struct virtio_blk {
 	const struct env_disk *disk;
 	struct request *pool, *free;
 	uint8_t config[64];
-	uint32_t generation;		/* counts resets */
-	unsigned in_flight, stale;	/* stale: of before the last reset */
+	uint32_t generation;		/* counts resets, of the device and of its queue */
+	unsigned in_flight, stale;	/* stale: of before the last of them */
 	bool in_round;			/* notify is on the stack: it signals at its end */
 	bool stalled;			/* the round ended for want of a free request */
 	bool write_through;
@@ -262,13 +262,28 @@ static void start(void *ctx)
 	b->write_through = !b->config[CONFIG(wce)];
 }
 
-static void reset(void *ctx)
+/* The one queue holds all there is. */
+static void queue_reset(void *ctx, unsigned queue)
 {
 	struct virtio_blk *b = ctx;
 
 	b->generation++;
 	b->stale = b->in_flight;
 	b->stalled = false;
+}
+
+static bool queue_busy(void *ctx, unsigned queue)
+{
+	struct virtio_blk *b = ctx;
+
+	return b->stale;
+}
+
+static void reset(void *ctx)
+{
+	struct virtio_blk *b = ctx;
+
+	queue_reset(b, 0);
 	b->config[CONFIG(wce)] = 1;
 	b->write_through = false;
 }
@@ -300,6 +315,8 @@ static const struct virtio_model_ops model_ops = {
 	.start = start,
 	.reset = reset,
 	.busy = busy,
+	.queue_reset = queue_reset,
+	.queue_busy = queue_busy,
 	.accept = accept,
 	.config_write = config_write,
 };

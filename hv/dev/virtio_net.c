@@ -450,6 +450,14 @@ static bool busy(void *ctx)
 	return false;
 }
 
+/* Frames move while the caller waits, none is in flight. One that waits for receive buffers goes on waiting. */
+static void queue_reset(void *ctx, unsigned queue) {}
+
+static bool queue_busy(void *ctx, unsigned queue)
+{
+	return false;
+}
+
 static bool accept(void *ctx, uint64_t features)
 {
 	uint64_t host_tso = BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6);
@@ -473,6 +481,8 @@ static const struct virtio_model_ops model_ops = {
 	.start = start,
 	.reset = reset,
 	.busy = busy,
+	.queue_reset = queue_reset,
+	.queue_busy = queue_busy,
 	.accept = accept,
 	.config_write = config_write,
 };

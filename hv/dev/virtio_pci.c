@@ -136,6 +136,38 @@ static void enable_queue(struct virtio_pci *v, unsigned queue)
 		virtio_pci_break(v, queue, "queue enabled before features were agreed");
 	else if (virtio_ring_start(&q->ring))
 		virtio_pci_break(v, queue, q->ring.fault);
+	/* After DRIVER_OK, a queue that comes back: nobody else looks for what waits in it, or at the back end for it. */
+	virtio_pci_notify(v, queue);
+}
+
+static void forget_queue(struct virtio_pci *v, unsigned queue)
+{
+	struct virtio_queue *q = &v->queue[queue];
+
+	virtio_ring_reset(&q->ring);
+	q->ring.size = v->model.queue_size[queue];
+	q->vector = VIRTIO_MSI_NO_VECTOR;
+	q->enabled = q->resetting = false;
+	v->again_queues &= ~BIT(queue);
+}
+
+static void reset_queue(struct virtio_pci *v, unsigned queue)
+{
+	if (!virtio_pci_has(v, VIRTIO_F_RING_RESET) || !(v->status & VIRTIO_CONFIG_S_FEATURES_OK))
+		return;
+	forget_queue(v, queue);
+	v->queue[queue].resetting = true;
+	v->model.ops->queue_reset(v->model.ctx, queue);
+}
+
+/* The driver takes the queue's memory back when this ends: not while DMA goes on. */
+static bool resetting(struct virtio_pci *v, unsigned queue)
+{
+	struct virtio_queue *q = &v->queue[queue];
+
+	if (q->resetting)
+		q->resetting = v->model.ops->queue_busy(v->model.ctx, queue);
+	return q->resetting;
 }
 
 /* ---- status */
@@ -143,7 +175,6 @@ static void enable_queue(struct virtio_pci *v, unsigned queue)
 static void reset_driver_state(struct virtio_pci *v)
 {
 	clock_disarm(v->clock, &v->again);
-	v->again_queues = 0;
 	v->driver = 0;
 	v->offered_select = v->driver_select = 0;
 	v->queue_select = 0;
@@ -153,14 +184,8 @@ static void reset_driver_state(struct virtio_pci *v)
 	v->status = 0;
 	v->isr = 0;
 	pci_dev_set_intx(&v->pci, 0);
-	for (unsigned i = 0; i < v->model.queues; i++) {
-		struct virtio_queue *q = &v->queue[i];
-
-		virtio_ring_reset(&q->ring);
-		q->ring.size = v->model.queue_size[i];
-		q->vector = VIRTIO_MSI_NO_VECTOR;
-		q->enabled = false;
-	}
+	for (unsigned i = 0; i < v->model.queues; i++)
+		forget_queue(v, i);
 	v->model.ops->reset(v->model.ctx);
 }
 
@@ -225,6 +250,8 @@ static uint64_t common_read(struct virtio_pci *v, unsigned off, unsigned size)
 	wbuf_le64(&b, q->ring.desc_gpa);
 	wbuf_le64(&b, q->ring.avail_gpa);
 	wbuf_le64(&b, q->ring.used_gpa);
+	wbuf_le16(&b, 0);	/* notify data: exists with VIRTIO_F_NOTIF_CONFIG_DATA only */
+	wbuf_le16(&b, have && resetting(v, v->queue_select));
 	wbuf_zero(&b, wbuf_left(&b));
 	return get_le(image + off, size);
 }
@@ -260,9 +287,14 @@ static void queue_write(struct virtio_pci *v, unsigned off, unsigned size, uint6
 
 	if (v->queue_select >= v->model.queues)
 		return;
+	/* Between a reset and its end the driver leaves the queue alone (§4.1.4.3.2). */
+	if (resetting(v, v->queue_select))
+		return;
 	q = &v->queue[v->queue_select];
 	if (off == VIRTIO_PCI_COMMON_Q_MSIX && size == 2)
 		q->vector = vector_of(v, val);
+	if (off == VIRTIO_PCI_COMMON_Q_RESET && size == 2 && (uint16_t)val == 1)
+		reset_queue(v, v->queue_select);
 	if (q->enabled)
 		return;
 	switch (off) {
@@ -359,29 +391,41 @@ static void write(void *ctx, unsigned bar, uint64_t off, unsigned size, uint64_t
 		common_write(v, (unsigned)off, size, val);
 }
 
-static void unbind(struct virtio_pci *v)
+/* Returns the queues that were bound, as bits. */
+static uint32_t unbind(struct virtio_pci *v)
 {
+	uint32_t queues = 0;
+
 	for (unsigned i = 0; i < v->model.queues; i++) {
 		struct virtio_queue *q = &v->queue[i];
 
-		if (q->bound)
-			v->notify_ops->unbind(v->notify_ctx, v, i, q->bound);
+		if (!q->bound)
+			continue;
+		v->notify_ops->unbind(v->notify_ctx, v, i, q->bound);
 		q->bound = 0;
+		queues |= BIT(i);
 	}
+	return queues;
 }
 
 static void bar_mapped(void *ctx, unsigned bar, uint64_t addr)
 {
 	struct virtio_pci *v = ctx;
+	uint32_t lost;
 
 	if (bar != VIRTIO_BAR || !v->notify_ops)
 		return;
-	unbind(v);
+	lost = unbind(v);
 	for (unsigned i = 0; addr != ~0ull && i < v->model.queues; i++) {
 		uint64_t gpa = addr + VIRTIO_NOTIFY + i * VIRTIO_NOTIFY_STEP;
 
 		if (!v->notify_ops->bind(v->notify_ctx, v, i, gpa))
 			v->queue[i].bound = gpa;
+	}
+	/* What the driver had notified when its address went is not taken up by anybody else. */
+	for (unsigned i = 0; i < v->model.queues; i++) {
+		if (lost & BIT(i))
+			virtio_pci_again(v, i, 0);
 	}
 }
 
@@ -521,7 +565,7 @@ void virtio_pci_init(struct virtio_pci *v, const struct virtio_place *place, con
 	v->clock = place->clock;
 	v->again = (struct clock_timer){ .fire = again, .ctx = v };
 	v->offered = model->features | BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC) |
-		     BIT64(VIRTIO_RING_F_EVENT_IDX);
+		     BIT64(VIRTIO_RING_F_EVENT_IDX) | BIT64(VIRTIO_F_RING_RESET);
 	pci_dev_init(&v->pci, env->name[0] ? env->name : model->name, &id, &ops, v);
 	pci_dev_set_pin(&v->pci, 1);
 	pci_dev_add_bar(&v->pci, VIRTIO_MSIX_BAR, PCI_BAR_MEM32, 0x1000);

@@ -20,6 +20,15 @@
 #define VIRTIO_BAR_SIZE 0x4000
 #define VIRTIO_MSIX_BAR 1
 
+/* virtio 1.2; system headers from before it lack them */
+#ifndef VIRTIO_F_RING_RESET
+#define VIRTIO_F_RING_RESET 40
+#endif
+#ifndef VIRTIO_PCI_COMMON_Q_RESET
+#define VIRTIO_PCI_COMMON_Q_NDATA 56
+#define VIRTIO_PCI_COMMON_Q_RESET 58
+#endif
+
 enum { VIRTIO_COMMON = 0, VIRTIO_ISR = 0x1000, VIRTIO_DEVICE = 0x2000, VIRTIO_NOTIFY = 0x3000, VIRTIO_NOTIFY_STEP = 4 };
 
 struct virtio_pci;
@@ -34,6 +43,9 @@ struct virtio_model_ops {
 	void (*reset)(void *ctx);
 	/* Is something of before the last reset still in flight? Device status reads as not yet reset until then. */
 	bool (*busy)(void *ctx);
+	/* The same two for one queue (virtio 1.2 §2.6.1): its ring is stopped and forgotten already; the rest goes on. */
+	void (*queue_reset)(void *ctx, unsigned queue);
+	bool (*queue_busy)(void *ctx, unsigned queue);
 	/* May the driver work with these features? All of them were offered. */
 	bool (*accept)(void *ctx, uint64_t features);
 	/* Device configuration [off, off+size) written by the driver; inside config_size. */
@@ -45,7 +57,7 @@ struct virtio_model {
 	uint32_t class_code;
 	const struct virtio_model_ops *ops;
 	void *ctx;
-	uint64_t features;		/* offered beside VERSION_1, INDIRECT_DESC and EVENT_IDX */
+	uint64_t features;		/* offered beside VERSION_1, INDIRECT_DESC, EVENT_IDX and RING_RESET */
 	const uint8_t *config;		/* device configuration as the driver reads it; the model's, read at any time */
 	unsigned config_size;
 	unsigned queues;		/* up to VIRTIO_PCI_MAX_QUEUES */
@@ -62,6 +74,7 @@ struct virtio_place {
 /*
  * The machine's way to take notifications without an exit to the bus, as KVM ioeventfds. Called when BAR 4 is mapped and
  * unmapped, once per queue. A guest's write (of any size and value) at gpa shall then lead to virtio_pci_notify.
+ * A notification still under way at unbind may be dropped: the device looks at the queue once more by itself.
  * bind: 0, or -errno: that queue is then notified through the bus. unbind follows only a bind that returned 0.
  */
 struct virtio_notify_ops {
@@ -73,6 +86,7 @@ struct virtio_queue {
 	struct virtio_ring ring;
 	uint16_t vector;		/* VIRTIO_MSI_NO_VECTOR: none */
 	bool enabled;
+	bool resetting;			/* queue_reset was written; over when the model is no longer busy with the queue */
 	uint64_t bound;			/* notify address bound by the machine, 0: none */
 };
 

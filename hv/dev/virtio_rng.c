@@ -72,6 +72,13 @@ static bool busy(void *ctx)
 	return false;
 }
 
+static void queue_reset(void *ctx, unsigned queue) {}
+
+static bool queue_busy(void *ctx, unsigned queue)
+{
+	return false;
+}
+
 static bool accept(void *ctx, uint64_t features)
 {
 	return true;
@@ -84,6 +91,8 @@ static const struct virtio_model_ops model_ops = {
 	.start = start,
 	.reset = reset,
 	.busy = busy,
+	.queue_reset = queue_reset,
+	.queue_busy = queue_busy,
 	.accept = accept,
 	.config_write = config_write,
 };

@@ -38,7 +38,7 @@ void pci_dev_init(struct pci_dev *dev, const char *name, const struct pci_id *id
 	put_le16(c + PCI_SUBSYSTEM_VENDOR, id->subsystem_vendor);
 	put_le16(c + PCI_SUBSYSTEM_ID, id->subsystem_device);
 	put_le16(dev->writable + PCI_COMMAND,
-		 PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF | 0x140);
+		 PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_INTX_OFF | PCI_COMMAND_SERR);
 	dev->writable[PCI_CACHE_LINE] = 0xff;
 	dev->writable[PCI_INTERRUPT_LINE] = 0xff;
 	put_le16(dev->clear_on_1 + PCI_STATUS, 0xf900);	/* parity, aborts, system error */

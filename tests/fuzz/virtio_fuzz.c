@@ -28,6 +28,7 @@ struct fuzz {
 	struct virtio_rng *rng;
 	struct driver d;
 	struct vq q[3];
+	uint64_t bell[3];		/* notify addresses that the machine has taken over */
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -47,6 +48,29 @@ static struct rig *fresh_rig(void)
 	return r;
 }
 
+static int bind(void *ctx, struct virtio_pci *v, unsigned queue, uint64_t gpa)
+{
+	struct fuzz *f = ctx;
+
+	if (f->bell[queue] || !gpa)
+		abort();
+	if (gpa & 0x8000)	/* the machine has none left */
+		return -ENOSPC;
+	f->bell[queue] = gpa;
+	return 0;
+}
+
+static void unbind(void *ctx, struct virtio_pci *v, unsigned queue, uint64_t gpa)
+{
+	struct fuzz *f = ctx;
+
+	if (f->bell[queue] != gpa)
+		abort();
+	f->bell[queue] = 0;
+}
+
+static const struct virtio_notify_ops notify_ops = { .bind = bind, .unbind = unbind };
+
 static void create(struct fuzz *f, unsigned kind)
 {
 	struct virtio_place place = { &env, &f->rig->clock, false };
@@ -61,6 +85,13 @@ static void create(struct fuzz *f, unsigned kind)
 	if (e)
 		abort();
 	f->d = driver_open(f->rig, f->blk ? virtio_blk_pci(f->blk) : f->net ? virtio_net_pci(f->net) : virtio_rng_pci(f->rng), 5);
+	virtio_pci_set_notify(virtio_pci_of(f->d.pci), &notify_ops, f);
+}
+
+static void place(struct fuzz *f, unsigned queue, uint8_t how)
+{
+	vq_place(&f->q[queue], f->rig, 0x10000 + 0x8000 * queue, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
+	vq_program(&f->d, &f->q[queue], queue);
 }
 
 /* A driver that did everything right so far. */
@@ -75,10 +106,8 @@ static void settle(struct fuzz *f, uint8_t how)
 	if (how & 64)	/* a driver that knows of little */
 		features &= ~0x1ffffull | BIT64(VIRTIO_NET_F_MRG_RXBUF);
 	driver_negotiate(&f->d, features);
-	for (unsigned i = 0; i < 3; i++) {
-		vq_place(&f->q[i], f->rig, 0x10000 + 0x8000 * i, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
-		vq_program(&f->d, &f->q[i], i);
-	}
+	for (unsigned i = 0; i < 3; i++)
+		place(f, i, how);
 	set_status(&f->d, VIRTIO_CONFIG_S_DRIVER_OK);
 	if (how & 32)
 		driver_msix(&f->d);
@@ -172,6 +201,25 @@ static void back_end(struct fuzz *f, struct rbuf *b)
 		fake_disk_complete(f->disk, rbuf_u8(b) % f->disk->held_count);
 }
 
+/* 0: of the machine. Else of one queue, which the driver takes back when it may, too early, or never. */
+static void some_reset(struct fuzz *f, uint8_t what)
+{
+	unsigned queue = what & 3;
+
+	if (!what) {
+		pci_host_reset(&f->rig->host);
+		return;
+	}
+	queue_reset_begin(&f->d, queue);
+	if (what & 0x40 && f->disk->held_count)
+		fake_disk_drain(&f->disk->b);
+	/* The only queue, and all its requests are back. */
+	if (f->blk && !f->disk->held_count && queue_resetting(&f->d))
+		abort();
+	if (what & 0x80 && queue < 3)
+		place(f, queue, what);
+}
+
 static void step(struct fuzz *f, struct rbuf *b)
 {
 	uint8_t op = rbuf_u8(b), size = (uint8_t)(1u << ((op >> 4) & 3));
@@ -206,8 +254,7 @@ static void step(struct fuzz *f, struct rbuf *b)
 		settle(f, rbuf_u8(b));
 		break;
 	case 9:
-		if (rbuf_u8(b) == 0)
-			pci_host_reset(&f->rig->host);
+		some_reset(f, rbuf_u8(b));
 		break;
 	case 10:
 		back_end(f, b);

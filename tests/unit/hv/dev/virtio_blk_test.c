@@ -384,6 +384,70 @@ static void requests_wait_when_old_ones_hold_every_slot(void)
 	end();
 }
 
+#define RESET BIT64(VIRTIO_F_RING_RESET)
+
+static void queue_reset_waits_for_the_medium(void)
+{
+	uint32_t id = 0, len = 0;
+
+	begin(BASE | RESET | WCE | FLUSH);
+	reg_write(&d, VIRTIO_DEVICE + 32, 1, 0);
+	disk->hold = true;
+	request(0, VIRTIO_BLK_T_IN, 0, 512, W);
+	request(1, VIRTIO_BLK_T_OUT, 3, 512, 0);
+	vq_kick(&q);
+	queue_reset_begin(&d, 0);
+	check(queue_resetting(&d));	/* the read may still write guest memory */
+	fake_disk_complete(disk, 1);
+	check(queue_resetting(&d));
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
+	fake_disk_complete(disk, 0);
+	check(!queue_resetting(&d));
+	check_eq(*status_at(0), PENDING);
+	check_eq(*status_at(1), PENDING);
+	check_eq(q.used[1], 0);
+	check_eq(rig->msis, 0);
+	check_eq(status_of(&d), 15);
+	/* The next ring starts from nothing; what was set for the device stays. */
+	disk->hold = false;
+	vq_place(&q, rig, 0x18000, 32, true);
+	vq_program(&d, &q, 0);
+	check_eq(perform(VIRTIO_BLK_T_OUT, 5, 512, 0, 1), VIRTIO_BLK_S_OK);
+	check_eq(disk->fua, 2);		/* this write and the one of before */
+	check(!vq_take(&q, &id, &len));
+	end();
+}
+
+static void queue_reset_frees_a_stalled_round(void)
+{
+	begin(BASE | RESET);
+	disk->hold = true;
+	for (unsigned turn = 0; turn < 4; turn++) {
+		barge_in(128);
+		for (unsigned i = 0; i < 64; i++)
+			request(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+		vq_kick(&q);
+	}
+	reg_write(&d, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	check(driver_negotiate(&d, BASE | RESET));	/* while all slots are taken */
+	vq_place(&q, rig, 0x10000, 64, true);
+	vq_program(&d, &q, 0);
+	set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+	request(0, VIRTIO_BLK_T_FLUSH, 0, 0, 0);
+	vq_kick(&q);
+	queue_reset_begin(&d, 0);
+	fake_disk_complete(disk, 0);
+	check_eq(disk->held_count, 255);	/* the freed slot took nothing from the ring of before */
+	check(queue_resetting(&d));
+	fake_disk_drain(&disk->b);
+	check(!queue_resetting(&d));
+	check_eq(q.used[1], 0);
+	vq_place(&q, rig, 0x10000, 64, true);
+	vq_program(&d, &q, 0);
+	check_eq(perform(VIRTIO_BLK_T_IN, 5, 512, W, 513), VIRTIO_BLK_S_OK);
+	end();
+}
+
 static void write_through_when_the_driver_cannot_flush(void)
 {
 	begin(BASE);
@@ -509,6 +573,8 @@ static const struct test tests[] = {
 	{ "reset waits for the medium and drops what comes late", reset_waits_for_the_medium_and_drops_what_comes_late },
 	{ "a late completion does not touch the next driver", late_completion_does_not_touch_the_next_driver },
 	{ "requests wait when old ones hold every slot", requests_wait_when_old_ones_hold_every_slot },
+	{ "a queue reset waits for the medium", queue_reset_waits_for_the_medium },
+	{ "a queue reset frees a stalled round", queue_reset_frees_a_stalled_round },
 	{ "writes go through when the driver cannot flush", write_through_when_the_driver_cannot_flush },
 	{ "a batch of requests is one interrupt", batch_of_requests_is_one_interrupt },
 	{ "freeing carries out what is in flight", free_carries_out_what_is_in_flight },

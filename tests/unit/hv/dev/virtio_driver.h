@@ -221,6 +221,14 @@ static inline bool driver_negotiate(struct driver *d, uint64_t features)
 
 /* ---- queues */
 
+/* Ask for the reset of one queue, which is the selected one then; queue_resetting until it is done. */
+static inline void queue_reset_begin(struct driver *d, unsigned index)
+{
+	reg_write(d, VIRTIO_PCI_COMMON_Q_SELECT, 2, index);
+	reg_write(d, VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
+}
+static inline bool queue_resetting(struct driver *d) { return reg_read(d, VIRTIO_PCI_COMMON_Q_RESET, 2) == 1; }
+
 static inline void vq_place(struct vq *q, struct rig *r, uint64_t gpa, uint16_t size, bool event_idx)
 {
 	*q = (struct vq){ .size = size, .gpa = gpa, .event_idx = event_idx };

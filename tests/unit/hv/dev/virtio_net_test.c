@@ -552,6 +552,39 @@ static void unknown_commands_are_refused(void)
 	end();
 }
 
+static void queue_reset_stops_one_direction(void)
+{
+	uint32_t len = 0;
+
+	begin(BASE | BIT64(VIRTIO_F_RING_RESET) | CTRL_ALL);
+	give(1, 2048);
+	check(deliver(&plain, 60));
+	check(!deliver(&plain, 70));	/* no buffer: it waits at the port */
+	wire->waiting = frame;
+	wire->waiting_len = 70;
+	queue_reset_begin(&d, 0);
+	check(!queue_resetting(&d));
+	check(deliver(&plain, 80));	/* nobody to give it to */
+	check_eq(virtio_net_stats(net)->rx_no_driver, 1);
+	send(&plain, 60);
+	check_eq(wire->sent, 1);
+	check_eq(command(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, "\1", 1), VIRTIO_NET_OK);
+	vq_place(&rx, rig, 0x28000, 16, true);
+	vq_program(&d, &rx, 0);
+	check(wire->waiting != NULL);
+	give(1, 2048);
+	check(!wire->waiting);
+	check(got(&len) != NULL);
+	check_eq(len, HDR + 70);
+	check(!got(&len));
+	queue_reset_begin(&d, 1);
+	vq_place(&tx, rig, 0x18000, 8, true);
+	vq_program(&d, &tx, 1);
+	send(&plain, 60);
+	check_eq(wire->sent, 2);
+	end();
+}
+
 static void two_instances_do_not_mix(void)
 {
 	struct fake_wire *wire2 = fake_wire_new();
@@ -600,6 +633,7 @@ static const struct test tests[] = {
 	{ "VLANs filter", vlans_filter },
 	{ "guest offloads can be switched", guest_offloads_can_be_switched },
 	{ "unknown commands are refused", unknown_commands_are_refused },
+	{ "a queue reset stops one direction", queue_reset_stops_one_direction },
 	{ "two instances do not mix", two_instances_do_not_mix },
 	{ NULL, NULL },
 };

@@ -8,7 +8,8 @@ struct echo {
 	struct virtio_pci virtio;
 	uint8_t config[8];
 	unsigned notified, started, resets;
-	bool busy, picky;
+	unsigned queue_resets[2];
+	bool busy, picky, queue_busy;
 	uint8_t written;
 	struct iovec iov[16];
 };
@@ -34,12 +35,18 @@ static bool busy(void *ctx) { return ((struct echo *)ctx)->busy; }
 static bool accept(void *ctx, uint64_t features) { return !((struct echo *)ctx)->picky; }
 static void config_write(void *ctx, unsigned off, unsigned size, uint64_t val) { ((struct echo *)ctx)->written = (uint8_t)val; }
 
-static const struct virtio_model_ops model_ops = { notify, start, reset, busy, accept, config_write };
+static void queue_reset(void *ctx, unsigned queue) { ((struct echo *)ctx)->queue_resets[queue]++; }
+static bool queue_busy(void *ctx, unsigned queue) { return ((struct echo *)ctx)->queue_busy; }
+
+static const struct virtio_model_ops model_ops = { .notify = notify, .start = start, .reset = reset, .busy = busy, .accept = accept,
+						   .config_write = config_write, .queue_reset = queue_reset,
+						   .queue_busy = queue_busy };
 static const struct env_pci env = { .name = "echo0", .vendor_id = 0x1af4, .device_id = 0x1044, .subsystem_vendor = 0x1af4,
 				    .subsystem_device = 0x1100, .revision = 1 };
 
 #define BASE (BIT64(VIRTIO_F_VERSION_1) | BIT64(VIRTIO_RING_F_INDIRECT_DESC))
 #define EVENT BIT64(VIRTIO_RING_F_EVENT_IDX)
+#define RESET BIT64(VIRTIO_F_RING_RESET)
 
 static struct rig *rig;
 static struct echo *echo;
@@ -128,14 +135,14 @@ static void express_capability_below_a_root_port(void)
 	d = driver_open(rig, &echo->virtio.pci, 6);
 	for (size_t i = 0; i < sizeof dwords / sizeof dwords[0]; i++)
 		check_eq(cfg_read(&d, dwords[i][0], 4), dwords[i][1]);
-	check_eq(driver_offered(&d), BASE | EVENT | 1);
+	check_eq(driver_offered(&d), BASE | EVENT | RESET | 1);
 	end();
 }
 
 static void negotiation_goes_step_by_step(void)
 {
 	begin();
-	check_eq(driver_offered(&d), BASE | EVENT | 1);
+	check_eq(driver_offered(&d), BASE | EVENT | RESET | 1);
 	reg_write(&d, VIRTIO_PCI_COMMON_DFSELECT, 4, 2);
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_DF, 4), 0);
 	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_NUMQ, 2), 2);
@@ -441,6 +448,158 @@ static void reset_is_done_when_nothing_is_in_flight(void)
 	end();
 }
 
+/* ---- one queue (virtio 1.2 §2.6.1) */
+
+static void queue_reset_forgets_that_queue(void)
+{
+	struct vq other;
+	uint32_t id = 0, len = 0;
+
+	begin();
+	check(driver_negotiate(&d, BASE | RESET));
+	vq_place(&q, rig, 0x10000, 16, false);
+	vq_program(&d, &q, 0);
+	vq_place(&other, rig, 0x20000, 8, false);
+	vq_program(&d, &other, 1);
+	set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+	check(round_trip(3));
+	echo->notified = 0;
+	queue_reset_begin(&d, 0);
+	check(!queue_resetting(&d));
+	check_eq(echo->queue_resets[0], 1);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 16);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_MSIX, 2), 0xffff);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_DESCLO, 8), 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_AVAILLO, 8), 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_USEDLO, 8), 0);
+	vq_add(&q, (struct buffer[]){ { 0x2000, 3, 0 } }, 1);
+	reg_write(&d, VIRTIO_NOTIFY, 2, 0);
+	check_eq(echo->notified, 0);
+	check_eq(le16toh(q.used[1]), 1);	/* untouched since */
+	/* The device and its other queue go on. */
+	check_eq(status_of(&d), 15);
+	check_eq(echo->resets, 2);		/* power-on and negotiation */
+	check_eq(echo->queue_resets[1], 0);
+	vq_add(&other, (struct buffer[]){ { 0x2000, 7, 0 } }, 1);
+	vq_kick(&other);
+	check(vq_take(&other, &id, &len));
+	end();
+}
+
+static void queue_comes_back_with_another_ring(void)
+{
+	uint32_t id = 0, len = 0;
+
+	run(BASE | RESET | EVENT);
+	driver_msix(&d);
+	check(round_trip(3));
+	queue_reset_begin(&d, 0);
+	vq_place(&q, rig, 0x28000, 4, true);
+	vq_add(&q, (struct buffer[]){ { 0x2000, 9, 0 } }, 1);
+	check(!vq_take(&q, &id, &len));
+	vq_program(&d, &q, 0);	/* what waits already is found without a notification */
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 1);
+	check(!queue_resetting(&d));
+	check(vq_take(&q, &id, &len));
+	check_eq(len, 9);
+	q.kicked = q.avail_idx;
+	vq_want_event(&q, 1);
+	rig->msis = 0;
+	check(round_trip(5));
+	check(round_trip(6));
+	check_eq(rig->msis, 1);		/* the event index starts over too */
+	check_eq(rig->msi_data, 0x41);
+	/* A second time, with a mistake. */
+	queue_reset_begin(&d, 0);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2, 1);
+	check(broken());
+	end();
+}
+
+static void queue_reset_lasts_until_nothing_is_in_flight(void)
+{
+	run(BASE | RESET);
+	echo->queue_busy = true;
+	check(!queue_resetting(&d));
+	queue_reset_begin(&d, 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_RESET, 2), 1);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
+	/* The driver may not touch the queue now: that it does changes nothing. */
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_RESET, 2, 1);
+	vq_place(&q, rig, 0x28000, 4, false);
+	vq_program(&d, &q, 0);
+	check_eq(echo->queue_resets[0], 1);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 16);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_MSIX, 2), 0xffff);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
+	check(!broken());
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 1);
+	check(!queue_resetting(&d));	/* the other one */
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_SELECT, 2, 0);
+	check(queue_resetting(&d));
+	echo->queue_busy = false;
+	check(!queue_resetting(&d));
+	echo->queue_busy = true;	/* with something new, another day */
+	check(!queue_resetting(&d));
+	vq_program(&d, &q, 0);
+	check(round_trip(5));
+	/* A reset of the device ends that of a queue. */
+	queue_reset_begin(&d, 0);
+	check(queue_resetting(&d));
+	reg_write(&d, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	check_eq(status_of(&d), 0);
+	check(!queue_resetting(&d));
+	end();
+}
+
+static void queue_reset_needs_its_feature_and_a_one(void)
+{
+	run(BASE);
+	queue_reset_begin(&d, 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 1);
+	check(round_trip(3));
+	end();
+	run(BASE | RESET);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_RESET, 2, 0);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_RESET, 2, 2);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_RESET, 1, 1);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_RESET, 4, 1);
+	reg_write(&d, VIRTIO_PCI_COMMON_Q_NDATA, 4, 0x10001);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_NDATA, 2), 0);
+	check_eq(reg_read(&d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 1);
+	echo->queue_busy = true;
+	queue_reset_begin(&d, 2);	/* not there */
+	check(!queue_resetting(&d));
+	queue_reset_begin(&d, 0xffff);
+	check(!queue_resetting(&d));
+	check_eq(echo->queue_resets[0] + echo->queue_resets[1], 0);
+	check(round_trip(3));
+	/* Asked for, not agreed yet. */
+	reg_write(&d, VIRTIO_PCI_COMMON_STATUS, 1, 0);
+	reg_write(&d, VIRTIO_PCI_COMMON_GFSELECT, 4, 1);
+	reg_write(&d, VIRTIO_PCI_COMMON_GF, 4, RESET >> 32);
+	queue_reset_begin(&d, 0);
+	check(!queue_resetting(&d));
+	check_eq(echo->queue_resets[0], 0);
+	end();
+}
+
+static void queue_reset_does_not_mend_a_broken_device(void)
+{
+	run(BASE | RESET);
+	vq_desc(&q, 0, 0x2000, 4, VRING_DESC_F_NEXT, 0);
+	vq_offer(&q, 0);
+	vq_kick(&q);
+	check(broken());
+	queue_reset_begin(&d, 0);
+	check(broken());
+	vq_place(&q, rig, 0x10000, 16, false);
+	vq_program(&d, &q, 0);
+	check(!round_trip(1));
+	end();
+}
+
 static void machine_reset_is_a_reset(void)
 {
 	run(BASE);
@@ -528,6 +687,46 @@ static void notify_addresses_are_bound_while_mapped(void)
 	end();
 }
 
+/* The machine took a notification, and its bell went before it was answered. */
+static void notification_survives_the_move_of_its_address(void)
+{
+	static const struct virtio_notify_ops ops = { bind, unbind };
+	struct bell bell = { 0 };
+	uint32_t id = 0, len = 0;
+
+	run(BASE);
+	virtio_pci_set_notify(virtio_pci_of(d.pci), &ops, &bell);
+	check_eq(rig_advance(rig, 0), 0);	/* nothing was lost by binding */
+	for (unsigned i = 0; i < 3; i++) {
+		vq_add(&q, (struct buffer[]){ { 0x2000, 4, 0 } }, 1);
+		if (i == 0) {
+			cfg_write(&d, PCI_BAR0 + 4 * VIRTIO_BAR, 4, (uint32_t)(d.bar += 0x4000));
+		} else if (i == 1) {	/* not decoded for a moment */
+			cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+			cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
+		} else {		/* the new address gets no bell */
+			bell.refuse = true;
+			cfg_write(&d, PCI_BAR0 + 4 * VIRTIO_BAR, 4, (uint32_t)(d.bar += 0x4000));
+		}
+		check(!vq_take(&q, &id, &len));	/* not from inside the configuration write */
+		check_eq(rig_advance(rig, 0), 1);
+		check(vq_take(&q, &id, &len));
+	}
+	check_eq(bell.unbinds, 6);
+	bell.refuse = false;
+	driver_map(&d);
+	check_eq(rig_advance(rig, 0), 0);
+	d.bar += 0x4000;
+	driver_map(&d);
+	cfg_write(&d, PCI_COMMAND, 2, PCI_COMMAND_MASTER);
+	pci_host_reset(&rig->host);
+	check_eq(rig_advance(rig, 0), 0);	/* the driver it was for is gone */
+	driver_map(&d);
+	virtio_pci_exit(&echo->virtio);
+	check_eq(rig_advance(rig, 0), 0);
+	end();
+}
+
 static void two_instances_do_not_mix(void)
 {
 	struct echo *other;
@@ -572,10 +771,16 @@ static const struct test tests[] = {
 	{ "the PCI config window reaches BAR 4", pci_config_window_reaches_bar_4 },
 	{ "reset forgets the driver", reset_forgets_the_driver },
 	{ "reset is done when nothing is in flight", reset_is_done_when_nothing_is_in_flight },
+	{ "a queue reset forgets that queue", queue_reset_forgets_that_queue },
+	{ "a queue comes back with another ring", queue_comes_back_with_another_ring },
+	{ "a queue reset lasts until nothing is in flight", queue_reset_lasts_until_nothing_is_in_flight },
+	{ "a queue reset needs its feature and a one", queue_reset_needs_its_feature_and_a_one },
+	{ "a queue reset does not mend a broken device", queue_reset_does_not_mend_a_broken_device },
 	{ "a machine reset is a reset", machine_reset_is_a_reset },
 	{ "nothing moves without bus mastering", nothing_moves_without_bus_mastering },
 	{ "the event index saves notifications", event_index_saves_notifications },
 	{ "notify addresses are bound while mapped", notify_addresses_are_bound_while_mapped },
+	{ "a notification survives the move of its address", notification_survives_the_move_of_its_address },
 	{ "two instances do not mix", two_instances_do_not_mix },
 	{ NULL, NULL },
 };

@@ -34,6 +34,17 @@ static void end(void)
 	rig_free(rig);
 }
 
+/* What Linux shows in sysfs as features, bit 0 first, for QEMU's virtio-rng of the same age. */
+static void features_are_the_ones_qemu_offers(void)
+{
+	static const char bits[] = "0000000000000000000000000000110010000000100000000000000000000000";
+
+	begin();
+	for (unsigned i = 0; i < 64; i++)
+		check_eq(driver_offered(&d) >> i & 1, bits[i] - '0');
+	end();
+}
+
 static bool all_zero(const uint8_t *p, size_t n)
 {
 	while (n && !*p++)
@@ -126,12 +137,38 @@ static void reset_stops_the_timer(void)
 	virtio_rng_free(NULL);
 }
 
+static void queue_reset_does_not_end_the_pause(void)
+{
+	uint32_t id = 0, len = 0;
+
+	begin();
+	check(driver_negotiate(&d, BASE | BIT64(VIRTIO_F_RING_RESET)));
+	for (unsigned turn = 0; turn < 2; turn++) {
+		vq_place(&q, rig, 0x10000, 8, true);
+		vq_program(&d, &q, 0);
+		set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+		for (unsigned i = 0; i < 8; i++)
+			vq_add(&q, (struct buffer[]){ { 0x20000, 0x10000, W } }, 1);
+		vq_kick(&q);
+		check_eq(le16toh(q.used[1]), turn ? 0 : VIRTIO_RNG_ROUND / VIRTIO_RNG_REQUEST);
+		if (!turn)
+			queue_reset_begin(&d, 0);
+		check(!queue_resetting(&d));
+	}
+	rig_advance(rig, VIRTIO_RNG_PAUSE_NS);
+	check(vq_take(&q, &id, &len));
+	check_eq(le16toh(q.used[1]), VIRTIO_RNG_ROUND / VIRTIO_RNG_REQUEST);
+	end();
+}
+
 static const struct test tests[] = {
+	{ "features are the ones QEMU offers", features_are_the_ones_qemu_offers },
 	{ "buffers are filled", buffers_are_filled },
 	{ "a large buffer is used short", large_buffer_is_used_short },
 	{ "a buffer without room comes back empty", buffer_without_room_comes_back_empty },
 	{ "a flood is slowed down", flood_is_slowed_down },
 	{ "reset stops the timer", reset_stops_the_timer },
+	{ "a queue reset does not end the pause", queue_reset_does_not_end_the_pause },
 	{ NULL, NULL },
 };
 

@@ -79,6 +79,17 @@ static void identity_reads_and_cannot_be_written(void)
 	check_eq(rd32(w, PCI_SUBSYSTEM_VENDOR), 0x11001af4);
 }
 
+static void command_keeps_the_bits_of_qemu(void)
+{
+	struct world *w = setup();
+
+	attach(w);
+	command(w, 0xffff);
+	check_eq(pci_dev_config_read(&w->dev, PCI_COMMAND, 2), 0x507);
+	command(w, 0x40);	/* no parity error response */
+	check_eq(pci_dev_config_read(&w->dev, PCI_COMMAND, 2), 0);
+}
+
 static void bars_size_and_decode(void)
 {
 	struct world *w = setup();
@@ -273,6 +284,7 @@ static void an_address_taken_is_refused(void)
 
 static const struct test tests[] = {
 	{ "identity reads and cannot be written", identity_reads_and_cannot_be_written },
+	{ "the command register keeps the bits that QEMU's does", command_keeps_the_bits_of_qemu },
 	{ "BARs size and decode", bars_size_and_decode },
 	{ "a 64-bit BAR uses both halves", a_64_bit_bar_uses_both_halves },
 	{ "INTx follows the device and the disable bit", intx_follows_the_device_and_the_disable_bit },
