@@ -204,6 +204,8 @@ static void trim_step(struct ahci_slot *s)
 			ahci_finish(s);
 		else if (lba >= dev->sectors || count > dev->sectors - lba)
 			ahci_fail(s, ATA_IDNF, 0);
+		else if (!dev->block->can_discard)
+			s->step_again = true;	/* a hint: no harm in what is still there */
 		else
 			ahci_submit(s, BLOCK_DISCARD, lba * dev->disk->logical, count * dev->disk->logical, false, trim_done);
 	}
@@ -215,7 +217,7 @@ static void trim(struct ahci_slot *s, unsigned flags)
 	const struct ata_dev *dev = &s->port->dev;
 	uint32_t pages = s->tf.count;
 
-	if (s->tf.features != 1 || !pages || pages > TRIM_MAX_PAGES || !dev->block->can_discard || dev->block->readonly) {
+	if (s->tf.features != 1 || !pages || pages > TRIM_MAX_PAGES || !dev->disk->trim || dev->block->readonly) {
 		ahci_fail(s, ATA_ABRT, 0);
 		return;
 	}

@@ -101,7 +101,7 @@ static void features(const struct ata_dev *dev, uint8_t *page)
 
 void ata_identify(const struct ata_dev *dev, uint8_t page[512])
 {
-	bool trim = dev->block->can_discard && !dev->block->readonly;
+	bool trim = dev->disk->trim;
 
 	memset(page, 0, 512);
 	word(page, 0, 0x0040);		/* fixed device */

@@ -78,20 +78,6 @@ static void request_sense(struct ahci_slot *s)
 	data_in(s, &b, s->cdb[4]);
 }
 
-/* "VENDOR PRODUCT …": SPC names both, ATA has one model. QEMU's own drive repeats its name in the product. */
-static void names(const char *model, struct wbuf *b)
-{
-	size_t n = strcspn(model, " ");
-	char vendor[41];
-
-	memcpy(vendor, model, n);
-	vendor[n] = 0;
-	wbuf_pad_str(b, vendor, 8, ' ');
-	if (strcmp(model, "QEMU DVD-ROM"))
-		model += n + strspn(model + n, " ");
-	wbuf_pad_str(b, model, 16, ' ');
-}
-
 static void vital_data(struct ahci_slot *s)
 {
 	const struct ata_dev *dev = &s->port->dev;
@@ -135,7 +121,8 @@ static void inquiry(struct ahci_slot *s)
 	wbuf_u8(&b, 0x21);	/* ATAPI-2, format 1 */
 	wbuf_u8(&b, sizeof d - 5);
 	wbuf_zero(&b, 3);
-	names(disk->model, &b);
+	wbuf_pad_str(&b, disk->inquiry_vendor, 8, ' ');
+	wbuf_pad_str(&b, disk->inquiry_product, 16, ' ');
 	wbuf_pad_str(&b, disk->firmware, 4, ' ');
 	data_in(s, &b, get_be16(s->cdb + 3));
 }

@@ -120,7 +120,7 @@ static uint8_t range(struct virtio_blk *b, struct request *q, enum block_op op)
 	uint32_t flags, sectors;
 	uint64_t sector;
 
-	if (!b->block->can_discard)
+	if (!b->disk->trim)
 		return VIRTIO_BLK_S_UNSUPP;
 	if (q->chain.read_len != sizeof seg)
 		return VIRTIO_BLK_S_IOERR;
@@ -184,6 +184,10 @@ static void begin(struct virtio_blk *b, struct request *q)
 		return;
 	case VIRTIO_BLK_T_DISCARD:
 		status = range(b, q, BLOCK_DISCARD);
+		if (status == VIRTIO_BLK_S_OK && !b->block->can_discard) {	/* a hint: no harm in what is still there */
+			finish(b, q, status);
+			return;
+		}
 		break;
 	case VIRTIO_BLK_T_WRITE_ZEROES:
 		status = range(b, q, BLOCK_WRITE_ZEROES);
@@ -321,14 +325,14 @@ static const struct virtio_model_ops model_ops = {
 	.config_write = config_write,
 };
 
-static uint64_t features(const struct block *block)
+static uint64_t features(const struct env_disk *disk, const struct block *block)
 {
 	uint64_t f = BIT64(VIRTIO_BLK_F_SEG_MAX) | BIT64(VIRTIO_BLK_F_GEOMETRY) | BIT64(VIRTIO_BLK_F_BLK_SIZE) |
 		     BIT64(VIRTIO_BLK_F_FLUSH) | BIT64(VIRTIO_BLK_F_TOPOLOGY) | BIT64(VIRTIO_BLK_F_CONFIG_WCE);
 
 	if (block->readonly)
 		f |= BIT64(VIRTIO_BLK_F_RO);
-	if (block->can_discard && !block->readonly)
+	if (disk->trim)
 		f |= BIT64(VIRTIO_BLK_F_DISCARD) | BIT64(VIRTIO_BLK_F_WRITE_ZEROES);
 	return f;
 }
@@ -349,6 +353,8 @@ static void fill_config(struct virtio_blk *b)
 	c[CONFIG(physical_block_exp)] = (uint8_t)(d->physical > d->logical ? __builtin_ctz(d->physical / d->logical) : 0);
 	c[CONFIG(wce)] = 1;
 	put_le16(c + CONFIG(num_queues), 1);
+	if (!d->trim)
+		return;
 	put_le32(c + CONFIG(max_discard_sectors), RANGE_SECTORS);
 	put_le32(c + CONFIG(max_discard_seg), 1);
 	put_le32(c + CONFIG(discard_sector_alignment), (uint32_t)(d->logical / SECTOR));
@@ -378,7 +384,7 @@ int virtio_blk_create(struct virtio_blk **blk, const struct virtio_place *place,
 		.name = "virtio-blk",
 		.class_code = 0x010000,
 		.ops = &model_ops,
-		.features = features(block),
+		.features = features(&place->env->disks[0], block),
 		.config_size = 60,
 		.queues = 1,
 		.queue_size = { QUEUE_SIZE },

@@ -549,7 +549,7 @@ static void add_caps(struct virtio_pci *v, bool express)
 	pci_dev_set_writable(d, at + VIRTIO_PCI_CAP_OFFSET, 4, ~0u);
 	pci_dev_set_writable(d, at + VIRTIO_PCI_CAP_LENGTH, 4, ~0u);
 	pci_dev_set_writable(d, at + (unsigned)sizeof(struct virtio_pci_cap), 4, ~0u);
-	pci_dev_add_msix(d, v->model.queues + 1, VIRTIO_MSIX_BAR, 0, 0x800);
+	pci_dev_add_msix(d, 0, v->model.queues + 1, VIRTIO_MSIX_BAR, 0, 0x800);
 	reverse_caps(d);
 }
 

@@ -102,12 +102,15 @@ void pci_msi_config_written(struct pci_dev *dev, unsigned off, unsigned size)
 
 /* ---- MSI-X */
 
-void pci_dev_add_msix(struct pci_dev *dev, unsigned vectors, unsigned bar, uint32_t table_off, uint32_t pba_off)
+void pci_dev_add_msix(struct pci_dev *dev, unsigned off, unsigned vectors, unsigned bar, uint32_t table_off, uint32_t pba_off)
 {
-	unsigned off = pci_dev_add_cap(dev, PCI_CAP_MSIX, 12);
 	struct pci_msix *m = &dev->msix;
 
 	bug_on(!vectors || vectors > PCI_MAX_MSIX);
+	if (off)
+		pci_dev_add_cap_at(dev, PCI_CAP_MSIX, off, 12);
+	else
+		off = pci_dev_add_cap(dev, PCI_CAP_MSIX, 12);
 	m->vectors = vectors;
 	m->cap = (uint8_t)off;
 	m->table_bar = m->pba_bar = (uint8_t)bar;

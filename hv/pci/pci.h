@@ -123,7 +123,8 @@ unsigned pci_dev_add_cap(struct pci_dev *dev, uint8_t id, unsigned len);
 /* The same at a fixed offset. */
 void pci_dev_add_cap_at(struct pci_dev *dev, uint8_t id, unsigned off, unsigned len);
 void pci_dev_add_msi(struct pci_dev *dev, unsigned off, bool address64);	/* one vector; off 0: next free */
-void pci_dev_add_msix(struct pci_dev *dev, unsigned vectors, unsigned bar, uint32_t table_off, uint32_t pba_off);
+/* off: of the capability, 0: next free */
+void pci_dev_add_msix(struct pci_dev *dev, unsigned off, unsigned vectors, unsigned bar, uint32_t table_off, uint32_t pba_off);
 /* type: device/port type field of the Express capability (0 endpoint, 4 root port, …) */
 unsigned pci_dev_add_express(struct pci_dev *dev, unsigned off, unsigned type);
 /* Let the guest write these bits of config bytes [off, off+size). */

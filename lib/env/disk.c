@@ -8,6 +8,7 @@
 #define CHARS(name, m, lo, hi, need) { name, ENV_T_CHARS, ENV_FIELD(struct env_disk, m), .min = lo, .max = hi, .required = need }
 #define LABEL { "label", ENV_T_CHARS, ENV_FIELD(struct env_disk, name), .required = true, .min = 1, .max = 31, .plain = true }
 #define BOOT { "boot", ENV_T_CELL, ENV_FIELD(struct env_disk, boot), .min = 1, .max = 255 }
+#define TRIM { "trim", ENV_T_FLAG, ENV_FIELD(struct env_disk, trim) }
 #define GEOMETRY \
 	{ "size", ENV_T_LONG, ENV_FIELD(struct env_disk, size), .required = true, .min = ENV_MIB, \
 		.max = ((1ull << 48) - 1) * 512 }, \
@@ -19,12 +20,13 @@ static const struct env_prop ata_props[] = {
 	{ "wwn", ENV_T_LONG, ENV_FIELD(struct env_disk, wwn), .min = 5ull << 60, .max = (6ull << 60) - 1, .hex = true },
 	GEOMETRY,
 	{ "rotation", ENV_T_CELL, ENV_FIELD(struct env_disk, rpm), .max = 65534 },
-	BOOT, { NULL },
+	TRIM, BOOT, { NULL },
 };
-static const struct env_prop virtio_props[] = { LABEL, CHARS("serial", serial, 0, 20, false), GEOMETRY, BOOT, { NULL } };
+static const struct env_prop virtio_props[] = { LABEL, CHARS("serial", serial, 0, 20, false), GEOMETRY, TRIM, BOOT, { NULL } };
 static const struct env_prop cd_props[] = {
 	LABEL, CHARS("model", model, 1, 40, true), CHARS("serial", serial, 0, 20, false),
 	CHARS("firmware", firmware, 0, 8, false),
+	CHARS("inquiry-vendor", inquiry_vendor, 1, 8, false), CHARS("inquiry-product", inquiry_product, 1, 16, false),
 	BOOT, { NULL },
 };
 
@@ -44,6 +46,18 @@ static int check_disk(const struct env_node *n, struct env_disk *d)
 		return env_node_fail(n, "rotation",
 			"%u is out of range; allowed: 0 (says nothing), 1 (solid state), 1025 to 65534", d->rpm);
 	return 0;
+}
+
+/* SPC has two names where ATA has one. Drives put the maker first in it; QEMU's has the whole name as product. */
+static void default_inquiry(struct env_disk *d)
+{
+	size_t maker = strcspn(d->model, " ");
+	const char *product = strcmp(d->model, "QEMU DVD-ROM") ? d->model + maker + strspn(d->model + maker, " ") : d->model;
+
+	if (!d->inquiry_vendor[0])
+		memcpy(d->inquiry_vendor, d->model, maker < 8 ? maker : 8);
+	if (!d->inquiry_product[0])
+		memcpy(d->inquiry_product, product, strnlen(product, 16));
 }
 
 static int read_disk(const struct env_node *n, struct env_pci *pci)
@@ -69,10 +83,12 @@ static int read_disk(const struct env_node *n, struct env_pci *pci)
 		return rc;
 	d->port = port;
 	d->medium = cd ? ENV_CD : ENV_DISK;
-	if (cd)
+	if (cd) {
 		d->logical = d->physical = 2048;
-	else
+		default_inquiry(d);
+	} else {
 		rc = check_disk(n, d);
+	}
 	pci->disk_count += !rc;
 	return rc;
 }

@@ -83,10 +83,12 @@ struct env_disk {	/* one port of an ahci controller, or the medium of a virtio-b
 	enum env_medium medium;
 	unsigned port;
 	char model[41], serial[21], firmware[9];	/* ATA field lengths */
+	char inquiry_vendor[9], inquiry_product[17];	/* cd: what INQUIRY answers, SPC field lengths */
 	uint64_t wwn;		/* NAA, 0: none */
 	uint64_t size;		/* bytes, multiple of logical; 0 for a cd */
 	uint32_t logical, physical;	/* sector bytes */
 	uint16_t rpm;		/* 1: solid state; 0: not reported */
+	bool trim;		/* shows TRIM (virtio: discard, write zeroes), whatever the volume can do */
 	int boot;		/* boot order, 1 first; 0: not a boot disk */
 };
 
@@ -102,6 +104,8 @@ struct env_pci {
 	uint16_t slot;		/* physical slot number shown in the slot capability */
 	uint8_t chassis;
 	bool hotplug;		/* root port: slot is hot-plug capable (Linux then registers the slot) */
+	uint8_t link_speed;	/* root port: generation, 1…5; see env_link_speed_name */
+	uint8_t link_width;	/* root port: lanes, a power of two, 1…32 */
 	int sun;		/* ACPI _SUN for the device, -1: none */
 	/* NICs */
 	uint8_t mac[6];
@@ -143,6 +147,8 @@ static inline unsigned env_cpu_count(const struct env *env) { return env->cpu.so
 
 /* The word that "compatible" has for a kind. */
 const char *env_pci_kind_name(enum env_pci_kind kind);
+/* The word that "link-speed" has for a generation, GT/s a lane: "2.5", "5", "8", "16", "32". */
+const char *env_link_speed_name(unsigned generation);
 
 /* Linux's /proc/cpuinfo name of a feature bit, or NULL when it has none here. */
 const char *env_cpuid_name(enum env_cpuid_word word, unsigned bit);

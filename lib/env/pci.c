@@ -8,10 +8,16 @@
 #define PAIR(name, m, lo, hi) { name, ENV_T_PAIR, ENV_FIELD(struct env_pci, m), .min = lo, .max = hi, .keep = true, .hex = true }
 #define CELL(name, m, lo, hi) { name, ENV_T_CELL, ENV_FIELD(struct env_pci, m), .min = lo, .max = hi }
 
+static const struct env_word link_speed_words[] = {
+	{ "2.5", 1 }, { "5", 2 }, { "8", 3 }, { "16", 4 }, { "32", 5 }, { NULL, 0 },
+};
+
 static const struct env_prop port_props[] = {
 	{ "slot", ENV_T_CELL, ENV_FIELD(struct env_pci, slot), .required = true, .min = 1, .max = 8191 },
 	CELL("chassis", chassis, 0, 255),
 	{ "hotplug", ENV_T_FLAG, ENV_FIELD(struct env_pci, hotplug) },
+	{ "link-speed", ENV_T_WORD, ENV_FIELD(struct env_pci, link_speed), .def = 1, .words = link_speed_words },
+	{ "link-width", ENV_T_CELL, ENV_FIELD(struct env_pci, link_width), .min = 1, .max = 32, .def = 1 },
 	{ NULL },
 };
 static const struct env_prop bridge_props[] = { CELL("chassis", chassis, 0, 255), { NULL } };
@@ -34,10 +40,11 @@ static const struct kind {
 	uint16_t vendor, device;
 	uint8_t revision;
 	const struct env_prop *props;
+	uint16_t subsystem[2];		/* all 0: the board's */
 	bool bus, disks, nic;
 } kinds[ENV_PCI_KINDS] = {
-	[ENV_PCI_ROOT_PORT] = { 0x1b36, 0x000c, 0, port_props, .bus = true },
-	[ENV_PCI_BRIDGE] = { 0x1b36, 0x0001, 0, bridge_props, .bus = true },
+	[ENV_PCI_ROOT_PORT] = { 0x1b36, 0x000c, 0, port_props, { 0x1b36, 0x0000 }, .bus = true },
+	[ENV_PCI_BRIDGE] = { 0x1b36, 0x0001, 0, bridge_props, { 0x1b36, 0x0000 }, .bus = true },
 	[ENV_PCI_AHCI] = { 0x8086, 0x2922, 2, ahci_props, .disks = true },
 	[ENV_PCI_SMBUS] = { 0x8086, 0x2930, 2, no_props },
 	[ENV_PCI_E1000] = { 0x8086, 0x100e, 3, nic_props, .nic = true },
@@ -64,12 +71,22 @@ static const struct env_prop common_props[] = {
 _Static_assert(offsetof(struct env_pci, device_id) == offsetof(struct env_pci, vendor_id) + 2, "a pair");
 _Static_assert(offsetof(struct env_pci, subsystem_device) == offsetof(struct env_pci, subsystem_vendor) + 2, "a pair");
 
-const char *env_pci_kind_name(enum env_pci_kind kind)
+static const char *word_name(const struct env_word *w, unsigned value)
 {
-	for (const struct env_word *w = kind_words; w->name; w++)
-		if (w->value == (unsigned)kind)
+	for (; w->name; w++)
+		if (w->value == value)
 			return w->name;
 	return "?";
+}
+
+const char *env_pci_kind_name(enum env_pci_kind kind)
+{
+	return word_name(kind_words, (unsigned)kind);
+}
+
+const char *env_link_speed_name(unsigned generation)
+{
+	return word_name(link_speed_words, generation);
 }
 
 static int hex_digit(char c)
@@ -108,6 +125,8 @@ static int check_function(const struct env_node *n, const struct env *env, const
 
 	if (pci->parent >= 0 && env->pci[pci->parent].kind == ENV_PCI_ROOT_PORT && pci->device)
 		return env_node_fail(n, NULL, "a root port holds one device, its address must be 0,0 to 0,7");
+	if (pci->link_width & (pci->link_width - 1))
+		return env_node_fail(n, "link-width", "%u is not known; allowed: 1, 2, 4, 8, 16, 32", pci->link_width);
 	if (kind->nic && !pci->name[0])
 		return env_node_fail(n, "label", "is missing, the placement names a network card by it");
 	if (kind->nic && pci->onboard_label[0] && !pci->onboard_index)
@@ -144,8 +163,8 @@ static int read_function(const struct env_node *n, struct env *env, int parent, 
 	pci->vendor_id = kind->vendor;
 	pci->device_id = kind->device;
 	pci->revision = kind->revision;
-	pci->subsystem_vendor = 0x1af4;
-	pci->subsystem_device = 0x1100;
+	pci->subsystem_vendor = kind->subsystem[0] ?: 0x1af4;
+	pci->subsystem_device = kind->subsystem[0] ? kind->subsystem[1] : 0x1100;
 	pci->segment = pci->onboard_label = "";
 	tables[1] = kind->props;
 	rc = env_node_read(n, pci, tables);

@@ -27,8 +27,9 @@ static const struct env_pci env = {
 	.name = "sata", .ports = 3, .disk_count = 2, .vendor_id = 0x8086, .device_id = 0x2922,
 	.disks = {
 		{ .name = "sda", .port = 0, .model = "disk", .serial = "serial", .firmware = "1", .wwn = 0x5000000000000001, .size = DISK_SIZE,
-			.logical = 512, .physical = 4096 },
-		{ .name = "sr0", .medium = ENV_CD, .port = 1, .model = "QEMU DVD-ROM", .serial = "QM1", .firmware = "2.5+" },
+			.logical = 512, .physical = 4096, .trim = true },
+		{ .name = "sr0", .medium = ENV_CD, .port = 1, .model = "QEMU DVD-ROM", .serial = "QM1", .firmware = "2.5+",
+			.inquiry_vendor = "QEMU", .inquiry_product = "QEMU DVD-ROM" },
 	},
 };
 

@@ -16,7 +16,7 @@ enum { BLK, NET, RNG, DEVICES };
 
 static const struct env_pci env = {
 	.name = "fuzz", .vendor_id = 0x1af4, .device_id = 0x1042, .mac = { 2, 0, 0, 0, 0, 1 }, .disk_count = 1,
-	.disks = { { .name = "fuzz", .serial = "S", .size = 0x8000, .logical = 512, .physical = 512 } },
+	.disks = { { .name = "fuzz", .serial = "S", .size = 0x8000, .logical = 512, .physical = 512, .trim = true } },
 };
 
 struct fuzz {

@@ -190,6 +190,10 @@ static void put_disk(struct out to, const struct env_pci *pci, const struct env_
 		put_number(o, "physical-sector", d->physical);
 		if (ata)
 			put_number(o, "rotation", d->rpm);
+		put_flag(o, "trim", d->trim);
+	} else {
+		put_text(o, "inquiry-vendor", d->inquiry_vendor);
+		put_text(o, "inquiry-product", d->inquiry_product);
 	}
 	if (d->boot)
 		put_number(o, "boot", d->boot);
@@ -215,6 +219,8 @@ static void put_function(struct out to, const struct env *env, const struct env_
 	if (pci->kind == ENV_PCI_ROOT_PORT) {
 		put_number(o, "slot", pci->slot);
 		put_flag(o, "hotplug", pci->hotplug);
+		put_text(o, "link-speed", env_link_speed_name(pci->link_speed));
+		put_number(o, "link-width", pci->link_width);
 	}
 	if (pci->kind == ENV_PCI_ROOT_PORT || pci->kind == ENV_PCI_BRIDGE)
 		put_number(o, "chassis", pci->chassis);

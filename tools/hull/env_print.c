@@ -95,6 +95,8 @@ static void print_disk(const struct env_disk *d, int indent)
 	printf("%*s%s port %u: %s", indent, "", d->name, d->port, d->medium == ENV_CD ? "cd" : "disk");
 	if (d->model[0])
 		printf(" %s", d->model);
+	if (d->medium == ENV_CD)
+		printf(" (%s, %s)", d->inquiry_vendor, d->inquiry_product);
 	if (d->serial[0])
 		printf(", serial %s", d->serial);
 	if (d->wwn)
@@ -102,7 +104,7 @@ static void print_disk(const struct env_disk *d, int indent)
 	if (d->medium == ENV_DISK) {
 		printf(", ");
 		print_size(d->size);
-		printf(", sectors %u/%u", d->logical, d->physical);
+		printf(", sectors %u/%u%s", d->logical, d->physical, d->trim ? ", trim" : "");
 	}
 	if (d->boot)
 		printf(", boot %d", d->boot);
@@ -119,7 +121,8 @@ static void print_functions(const struct env *env, int parent, int indent)
 		printf("%*s%02x.%x %s%s%s [%04x:%04x]", indent, "", pci->device, pci->function, env_pci_kind_name(pci->kind),
 			pci->name[0] ? " " : "", pci->name, pci->vendor_id, pci->device_id);
 		if (pci->kind == ENV_PCI_ROOT_PORT)
-			printf(" slot %u%s", pci->slot, pci->hotplug ? ", hot-plug" : "");
+			printf(" slot %u%s, %s GT/s ×%u", pci->slot, pci->hotplug ? ", hot-plug" : "",
+				env_link_speed_name(pci->link_speed), pci->link_width);
 		if (pci->sun >= 0)
 			printf(" _SUN %d", pci->sun);
 		if (pci->kind == ENV_PCI_E1000 || pci->kind == ENV_PCI_VIRTIO_NET) {

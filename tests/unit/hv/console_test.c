@@ -538,8 +538,8 @@ static void logs_that_cannot_be(void)
 	check_eq(-console_add_log(r.c, suite_tmp("l"), 8192, 100, NULL), EINVAL);
 	check_eq(-console_add_log(r.c, suite_tmp("missing/l"), 8192, 3, NULL), ENOENT);
 	check_eq(-console_add_log(r.c, "/", 8192, 3, NULL), EINVAL);
-	check_eq(mkfifo(suite_tmp("fifo"), 0600), 0);
-	check_eq(-console_add_log(r.c, suite_tmp("fifo"), 8192, 3, NULL), ENXIO);
+	check_eq(mkfifo(suite_tmp("console-fifo"), 0600), 0);
+	check_eq(-console_add_log(r.c, suite_tmp("console-fifo"), 8192, 3, NULL), ENXIO);
 	check(console_stats(r.c).log_errors == 0);
 	teardown(&r);
 }

@@ -78,9 +78,10 @@ static inline struct rig *rig_plain(void)
 	r->env = (struct env_pci){ .kind = ENV_PCI_AHCI, .name = "sata0", .device = 0x1f, .function = 2, .vendor_id = 0x8086,
 		.device_id = 0x2922, .subsystem_vendor = 0x1028, .subsystem_device = 0x0236, .revision = 2, .ports = 6, .disk_count = 2 };
 	r->env.disks[0] = (struct env_disk){ .name = "sda", .port = 0, .model = "HGST HUS722T1TALA604", .serial = "WMC6N0D12345",
-		.firmware = "RAGNWA07", .wwn = 0x50014ee2b1234567, .size = DISK_SIZE, .logical = 512, .physical = 4096, .rpm = 7200 };
+		.firmware = "RAGNWA07", .wwn = 0x50014ee2b1234567, .size = DISK_SIZE, .logical = 512, .physical = 4096, .rpm = 7200,
+		.trim = true };
 	r->env.disks[1] = (struct env_disk){ .name = "sr0", .medium = ENV_CD, .port = 2, .model = "QEMU DVD-ROM", .serial = "QM00005",
-		.firmware = "2.5+", .logical = 2048, .physical = 2048 };
+		.firmware = "2.5+", .inquiry_vendor = "QEMU", .inquiry_product = "QEMU DVD-ROM", .logical = 2048, .physical = 2048 };
 	r->disk = fault_create(DISK_SIZE);
 	for (unsigned i = 0; i < DISK_SIZE; i++)
 		r->disk->data[i] = (uint8_t)(i / 512 + i);

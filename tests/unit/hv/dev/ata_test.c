@@ -47,7 +47,7 @@ static void identify_follows_the_environment(void)
 	r->env.disks[0].wwn = 0;
 	r->env.disks[0].logical = r->env.disks[0].physical = 4096;
 	r->env.disks[0].rpm = 1;
-	r->disk->b.can_discard = false;
+	r->env.disks[0].trim = false;
 	plug(r);
 	start(r, 0);
 	check_eq(run(r, 0, (struct cmd){ .command = 0xec, .bytes = 512 }), 0x50);
@@ -183,6 +183,34 @@ static void trims_neighbours_together(void)
 	rig_free(r);
 }
 
+static void trim_on_a_volume_that_cannot_discard_has_no_effect(void)
+{
+	struct rig *r = rig_plain();
+	struct cmd c = { .command = 0x06, .features = 1, .count = 1, .bytes = 512, .flags = HDR_WRITE };
+	uint8_t *d;
+
+	r->disk->b.can_discard = false;
+	plug(r);
+	start(r, 0);
+	check_eq(run(r, 0, (struct cmd){ .command = 0xec, .bytes = 512 }), 0x50);
+	check_eq(word(r, 0, 69), 0x4000);
+	check_eq(word(r, 0, 169), 1);
+	d = data(r, 0);
+	memset(d, 0, 512);
+	put_le64(d, 8 | 8ull << 48);
+	put_le64(d + 8, 64 | 1ull << 48);
+	check_eq(run(r, 0, c), 0x50);
+	check_eq(r->disk->count[BLOCK_DISCARD], 0);
+	check_eq(r->disk->data[9 * 512], 9);
+	put_le64(d + 8, DISK_SIZE / 512 | 1ull << 48);
+	check_eq(run(r, 0, c), 0x1051);
+	restart(r, 0);
+	r->disk->b.readonly = true;
+	put_le64(d + 8, 0);
+	check_eq(run(r, 0, c), 0x451);
+	rig_free(r);
+}
+
 static void reports_health_and_power(void)
 {
 	struct rig *r = rig_create();
@@ -222,6 +250,7 @@ static const struct test tests[] = {
 	{ "addresses beyond the disk are not found", addresses_beyond_the_disk_are_not_found },
 	{ "settings are shown and kept", settings_are_shown_and_kept },
 	{ "trims neighbours together", trims_neighbours_together },
+	{ "TRIM on a volume that cannot discard has no effect", trim_on_a_volume_that_cannot_discard_has_no_effect },
 	{ "reports health and power", reports_health_and_power },
 	{ NULL, NULL },
 };

@@ -51,7 +51,8 @@ static void the_cd_drive_tells_who_it_is(void)
 	check_eq(packet(r, "\x12\0\0\0\x60\0\0\0\0\0\0\0", 96, true), 0x50);
 	check_eq(prdbc(r, 2, 0), 36);
 	check(!memcmp(data(r, 2), "\x05\x80\x00\x21\x1f\0\0\0QEMU    QEMU DVD-ROM    2.5+\xee", 37));
-	strcpy(r->env.disks[1].model, "HL-DT-ST DVDRAM GUD1N");
+	strcpy(r->env.disks[1].inquiry_vendor, "HL-DT-ST");
+	strcpy(r->env.disks[1].inquiry_product, "DVDRAM GUD1N");
 	check_eq(packet(r, "\x12\0\0\0\x60\0\0\0\0\0\0\0", 96, false), 0x50);
 	check_eq(preg(r, 2, PXIS), DHRS | PSS);
 	check(!memcmp(data(r, 2) + 8, "HL-DT-STDVDRAM GUD1N    2.5+", 28));

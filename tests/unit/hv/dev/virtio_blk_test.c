@@ -16,10 +16,10 @@
 #define STATUS 0x1800u
 #define PENDING 0xee			/* what a status byte holds before the device writes it */
 
-static const struct env_pci env = {
+static struct env_pci env = {
 	.kind = ENV_PCI_VIRTIO_BLK, .name = "vda", .vendor_id = 0x1af4, .device_id = 0x1042, .subsystem_vendor = 0x1af4,
 	.subsystem_device = 0x1100, .revision = 1, .disk_count = 1,
-	.disks = { { .name = "vda", .serial = "HULL-0123456789", .size = SIZE, .logical = 512, .physical = 4096 } },
+	.disks = { { .name = "vda", .serial = "HULL-0123456789", .size = SIZE, .logical = 512, .physical = 4096, .trim = true } },
 };
 
 static struct rig *rig;
@@ -178,8 +178,28 @@ static void discard_and_write_zeroes_take_one_range(void)
 	check_eq(range(VIRTIO_BLK_T_DISCARD, 4, 2, 0, 15), VIRTIO_BLK_S_IOERR);
 	check_eq(range(VIRTIO_BLK_T_DISCARD, 4, 2, 0, 32), VIRTIO_BLK_S_IOERR);
 	disk->b.can_discard = false;
-	check_eq(range(VIRTIO_BLK_T_DISCARD, 4, 2, 0, 16), VIRTIO_BLK_S_UNSUPP);
+	memset(disk->data + 16 * 512, 0xa7, 1024);
+	check_eq(range(VIRTIO_BLK_T_DISCARD, 16, 2, 0, 16), VIRTIO_BLK_S_OK);	/* a hint without effect … */
+	check_eq(range(VIRTIO_BLK_T_DISCARD, SIZE / 512, 1, 0, 16), VIRTIO_BLK_S_IOERR);
+	check_eq(disk->performed[BLOCK_DISCARD], 1);
+	check_eq(disk->data[16 * 512], 0xa7);
+	check_eq(range(VIRTIO_BLK_T_WRITE_ZEROES, 16, 1, 1, 16), VIRTIO_BLK_S_OK);	/* … zeroes are a promise */
+	check_eq(disk->data[16 * 512], 0);
+	check_eq(disk->data[17 * 512], 0xa7);
 	end();
+}
+
+static void a_disk_without_trim_offers_no_discard(void)
+{
+	env.disks[0].trim = false;
+	begin(BASE);
+	check_eq(driver_offered(&d) & (BIT(13) | BIT(14)), 0);
+	check_eq(reg_read(&d, VIRTIO_DEVICE + 36, 4), 0);
+	check_eq(range(VIRTIO_BLK_T_DISCARD, 4, 2, 0, 16), VIRTIO_BLK_S_UNSUPP);
+	check_eq(range(VIRTIO_BLK_T_WRITE_ZEROES, 4, 2, 0, 16), VIRTIO_BLK_S_UNSUPP);
+	check_eq(disk->performed[BLOCK_DISCARD] + disk->performed[BLOCK_WRITE_ZEROES], 0);
+	end();
+	env.disks[0].trim = true;
 }
 
 static void impossible_requests_end_in_an_error(void)
@@ -564,6 +584,7 @@ static const struct test tests[] = {
 	{ "data goes both ways", data_goes_both_ways },
 	{ "the serial is twenty bytes", serial_is_twenty_bytes },
 	{ "discard and write zeroes take one range", discard_and_write_zeroes_take_one_range },
+	{ "a disk without TRIM offers no discard", a_disk_without_trim_offers_no_discard },
 	{ "impossible requests end in an error", impossible_requests_end_in_an_error },
 	{ "the disk ends where the environment says", disk_ends_where_the_environment_says },
 	{ "a missing header or status breaks the device", header_or_status_missing_breaks_the_device },

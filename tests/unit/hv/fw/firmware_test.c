@@ -102,7 +102,7 @@ static void fw_cfg_has_what_seabios_asks_for(void)
 	check_file(&f, "etc/sercon-port", "\xf8\3", 2);
 	check_file(&f, "etc/show-boot-menu", "\0\0", 2);
 	check_file(&f, "bootorder", "/pci@i0cf8/pci8086,2922@1f,2/drive@0/disk@0\nHALT", 49);
-	check_eq(fwcfg_file(&f.cfg, "etc/e820")->len, 4 * 20);
+	check_eq(fwcfg_file(&f.cfg, "etc/e820")->len, 3 * 20);
 	check(fwcfg_file(&f.cfg, "etc/acpi/tables") && fwcfg_file(&f.cfg, "etc/smbios/smbios-tables"));
 	fwcfg_ports.write(&f.cfg, 0, 2, FWCFG_NB_CPUS);
 	check_eq(fwcfg_ports.read(&f.cfg, 1, 2), 2);

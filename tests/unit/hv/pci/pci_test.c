@@ -220,7 +220,7 @@ static void msix_pends_while_masked(void)
 	struct world *w = setup();
 
 	pci_dev_add_bar(&w->dev, 1, PCI_BAR_MEM32, 4096);
-	pci_dev_add_msix(&w->dev, 2, 1, 0, 0x800);
+	pci_dev_add_msix(&w->dev, 0, 2, 1, 0, 0x800);
 	attach(w);
 	command(w, PCI_COMMAND_MASTER | PCI_COMMAND_MEMORY);
 	wr32(w, PCI_BAR0 + 4, 0xfe000000);

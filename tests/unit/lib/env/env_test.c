@@ -127,13 +127,14 @@ static void check_sample_cpu(const struct env_cpu *cpu)
 	check_str(cpu->model_name, "AMD EPYC Processor");
 	check_eq(cpu->cores, 2);
 	check_eq(cpu->words[ENV_CPUID_1_EDX], 0x178bfbfd);
-	check_eq(cpu->words[ENV_CPUID_1_ECX], 0xf6d83203);
-	check_eq(cpu->words[ENV_CPUID_7_0_EBX], 0x9801a9);
+	check_eq(cpu->words[ENV_CPUID_1_ECX], 0xc2d82203);
+	check_eq(cpu->words[ENV_CPUID_7_0_EBX], 0x980189);
 	check_eq(cpu->words[ENV_CPUID_80000001_EDX], 0x2dd3fbfd);
 	check_eq(cpu->words[ENV_CPUID_80000001_ECX], 0x73);
-	check_eq(cpu->words[ENV_CPUID_D_1_EAX], 5);
+	check_eq(cpu->words[ENV_CPUID_D_1_EAX], 0);
 	check_eq(cpu->words[ENV_CPUID_6_EAX], 4);
 	check_eq(cpu->max_ext_leaf, 0x8000001e);
+	check(cpu->paravirt);
 	check_eq(cpu->cache_count, 4);
 	check_eq(cpu->caches[1].type, 'i');
 	check_eq(cpu->caches[3].shared_by, 2);
@@ -157,6 +158,10 @@ static void check_sample_pci(const struct env *env)
 	check_eq(port->kind, ENV_PCI_ROOT_PORT);
 	check_eq(port->slot, 3);
 	check(port->hotplug);
+	check_eq(port->link_speed, 4);
+	check_eq(port->link_width, 32);
+	check_eq(port->subsystem_vendor, 0x1b36);
+	check_eq(port->subsystem_device, 0);
 	check_eq(nic->parent, 2);
 	check_str(nic->path, "/pci/port@1c,0/nic@0,0");
 	check_str(nic->segment, "backup");
@@ -169,7 +174,11 @@ static void check_sample_pci(const struct env *env)
 	check_eq(sata->disks[0].physical, 4096);
 	check_eq(sata->disks[0].rpm, 7200);
 	check_eq(sata->disks[0].boot, 1);
+	check(!sata->disks[0].trim);
 	check_eq(sata->disks[1].medium, ENV_CD);
+	check_str(sata->disks[1].model, "PLDS DVD-ROM DU-8D5LH");
+	check_str(sata->disks[1].inquiry_vendor, "QEMU");
+	check_str(sata->disks[1].inquiry_product, "QEMU DVD-ROM");
 	check_eq(sata->disks[1].port, 1);
 	check_eq(sata->disks[1].logical, 2048);
 	check_eq(env->pci[5].revision, 2);
@@ -228,6 +237,57 @@ static void given_ids_replace_those_of_the_kind(void)
 	check_eq(rng->subsystem_device, 4);
 	check(env->smbios.v3 && env->smbios.bios.uefi);
 	check_eq(env_cpu_count(env), 64);
+	env_free(env);
+}
+
+static void ports_disks_and_bridges_have_properties_of_their_own(void)
+{
+	struct err err = { .text = "" };
+	struct env *env;
+
+	check_eq(load_source(GOLDEN "accept/virtio_uefi.dts", &env, &err), 0);
+	check_or_return(env != NULL);
+	const struct env_pci *port = &env->pci[2], *other = &env->pci[4];
+	check_eq(port->kind, ENV_PCI_ROOT_PORT);
+	check_eq(port->link_speed, 5);
+	check_str(env_link_speed_name(port->link_speed), "32");
+	check_eq(port->link_width, 16);
+	check(env->pci[3].disks[0].trim);
+	check_eq(other->kind, ENV_PCI_ROOT_PORT);
+	check_eq(other->link_speed, 1);
+	check_str(env_link_speed_name(other->link_speed), "2.5");
+	check_eq(other->link_width, 1);
+	check_eq(env->pci[5].subsystem_vendor, 0x1af4);		/* a card has the board's */
+	env_free(env);
+	check_eq(load_source(GOLDEN "accept/i440fx.dts", &env, &err), 0);
+	check_or_return(env != NULL);
+	check_eq(env->pci[2].kind, ENV_PCI_BRIDGE);
+	check_eq(env->pci[2].subsystem_vendor, 0x1b36);
+	check_eq(env->pci[2].subsystem_device, 0);
+	env_free(env);
+}
+
+static void a_drive_answers_inquiry_by_its_model_unless_told(void)
+{
+	static const struct { const char *vendor, *product; } expected[] = {
+		{ "HL-DT-ST", "DVDRAM GUD1N WIT" }, { "QEMU", "QEMU DVD-ROM" }, { "PLDS", "DU-8D5LH" },
+	};
+	struct err err = { .text = "" };
+	struct env *env;
+
+	check_eq(load_source(GOLDEN "accept/i440fx.dts", &env, &err), 0);
+	check_or_return(env != NULL);
+	for (unsigned i = 0; i < 3; i++) {
+		check_str(env->pci[1].disks[i + 1].inquiry_vendor, expected[i].vendor);
+		check_str(env->pci[1].disks[i + 1].inquiry_product, expected[i].product);
+	}
+	env_free(env);
+	check_eq(load_source(GOLDEN "accept/limits.dts", &env, &err), 0);
+	check_or_return(env != NULL);
+	check_str(env->pci[1].disks[1].inquiry_vendor, "12345678");
+	check_str(env->pci[1].disks[1].inquiry_product, "1234567890123456");
+	check_str(env->pci[1].disks[2].inquiry_vendor, "CD");
+	check_str(env->pci[1].disks[2].inquiry_product, "");
 	env_free(env);
 }
 
@@ -534,6 +594,8 @@ static const struct test tests[] = {
 	{ "the sample has the values of the server", the_sample_has_the_values_of_the_server },
 	{ "the minimal environment has the defaults", the_minimal_environment_has_the_defaults },
 	{ "given ids replace those of the kind", given_ids_replace_those_of_the_kind },
+	{ "ports, disks and bridges have properties of their own", ports_disks_and_bridges_have_properties_of_their_own },
+	{ "a drive answers INQUIRY by its model unless told", a_drive_answers_inquiry_by_its_model_unless_told },
 	{ "no damaged byte does harm", no_damaged_byte_does_harm },
 	{ "a shortened blob is refused", a_shortened_blob_is_refused },
 	{ "a blob of an old version is refused", a_blob_of_an_old_version_is_refused },
