@@ -143,10 +143,10 @@ void vcpu_state_restore(int fd, const struct vcpu_state *s)
 	/* The APIC base comes with these, x2APIC mode off: before the local APIC's registers. */
 	put(fd, KVM_SET_SREGS, &s->sregs, "system registers");
 	put(fd, KVM_SET_REGS, &s->regs, "general registers");
+	/* Both: of states that the saved area marks unused, KVM_SET_XSAVE leaves the old contents, MXCSR too. */
+	put(fd, KVM_SET_FPU, &s->fpu, "FPU");
 	if (s->caps.xsave)
 		put(fd, KVM_SET_XSAVE, &s->xsave, "extended state");
-	else
-		put(fd, KVM_SET_FPU, &s->fpu, "FPU");
 	if (s->caps.xcrs)
 		put(fd, KVM_SET_XCRS, &s->xcrs, "XCR0");
 	if (s->caps.debugregs)
