@@ -46,17 +46,23 @@ static void debug_tx(void *ctx, const uint8_t *buf, size_t n)
 {
 	struct machine *m = ctx;
 
-	if (write(m->board.debug_fd, buf, n) < 0)
+	ssize_t r;
+
+	do {
+		r = write(m->board.debug_fd, buf, n);
+	} while (r < 0 && errno == EINTR);	/* a kick */
+	if (r < 0)
 		log_limited(LOG_WARN, "debug log: %s", strerror(errno));
 }
 
+/* Priority 2: the reset control register stands inside the four ports of the chipset's PCI address register. */
 static int add(struct machine *m, uint64_t base, uint64_t len, const char *name, const struct bus_ops *ops, void *ctx)
 {
 	struct board *b = &m->board;
 	struct bus_range *r = &b->range[b->ranges++];
 
 	bug_on(b->ranges > BOARD_RANGES);
-	*r = (struct bus_range){ .base = base, .len = len, .ops = ops, .ctx = ctx, .name = name, .priority = 1 };
+	*r = (struct bus_range){ .base = base, .len = len, .ops = ops, .ctx = ctx, .name = name, .priority = 2 };
 	return bus_add(&m->ports, r);
 }
 
@@ -213,8 +219,6 @@ void board_free(struct machine *m)
 {
 	struct board *b = &m->board;
 
-	if (!b->ranges)
-		return;
 	for (unsigned i = 0; i < b->ranges; i++)
 		bus_remove(&m->ports, &b->range[i]);
 	for (unsigned i = 0; i < ENV_COM_PORTS; i++) {

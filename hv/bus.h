@@ -2,8 +2,8 @@
 /*
  * Port and MMIO ranges → handler. One bus for ports, one for MMIO. All calls under the device lock (hv/machine.h): the
  * single lock around every chip core, taken once per exit; so handlers may add, move and remove ranges, also their own.
- * A read outside every range gives all ones; a write is dropped. An access that no single range holds whole is split
- * into bytes.
+ * A read outside every range gives all ones; a write is dropped. An access that no single range holds whole, or whose
+ * size is none of 1, 2, 4 and 8, is split into bytes.
  */
 #pragma once
 #include <stdbool.h>
@@ -21,7 +21,7 @@ struct bus_range {
 	const struct bus_ops *ops;	/* both slots set */
 	void *ctx;
 	const char *name;		/* for traces, static */
-	int priority;			/* of overlapping ranges the highest answers; BARs use 0, fixed ranges 1 */
+	int priority;			/* of overlapping ranges the highest answers; BARs use 0, the chipset's 1, the board's 2 */
 	bool mapped, overlaps;		/* the bus's own */
 };
 

@@ -5,6 +5,12 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
+struct clock_real_slot {
+	struct clock_real_slot *next;
+	struct clock_timer *timer;
+	struct loop_timer *loop_timer;
+};
+
 static uint64_t now(struct clock *clock)
 {
 	return loop_now_ns();
@@ -35,12 +41,14 @@ static struct clock_real_slot *slot_of(struct clock_real *c, struct clock_timer 
 
 	if (s)
 		return s;
-	bug_on(c->count == CLOCK_REAL_TIMERS);
-	s = &c->slot[c->count];
-	if (loop_timer_create(c->loop, fire, s, &s->loop_timer))
+	s = calloc(1, sizeof *s);
+	if (!s || loop_timer_create(c->loop, fire, s, &s->loop_timer)) {
+		free(s);
 		return NULL;
-	c->count++;
+	}
 	s->timer = t;
+	s->next = c->slots;
+	c->slots = s;
 	t->priv = s;
 	return s;
 }
@@ -52,7 +60,7 @@ static void arm(struct clock *clock, struct clock_timer *t)
 	if (s)
 		loop_timer_arm(s->loop_timer, t->deadline_ns);
 	else
-		log_limited(LOG_WARN, "a device timer could not be made: out of descriptors");
+		log_limited(LOG_WARN, "no memory for a device's timer: it will not fire");
 }
 
 static void disarm(struct clock *clock, struct clock_timer *t)
@@ -70,7 +78,10 @@ void clock_real_init(struct clock_real *c, struct loop *loop)
 
 void clock_real_free(struct clock_real *c)
 {
-	for (unsigned i = 0; i < c->count; i++)
-		loop_timer_free(c->slot[i].loop_timer);
-	c->count = 0;
+	for (struct clock_real_slot *s = c->slots, *next; s; s = next) {
+		next = s->next;
+		loop_timer_free(s->loop_timer);
+		free(s);
+	}
+	c->slots = NULL;
 }

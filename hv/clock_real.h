@@ -4,13 +4,12 @@
 #include "hv/clock.h"
 #include "lib/loop.h"
 
-#define CLOCK_REAL_TIMERS 64
+struct clock_real_slot;		/* what a device's timer has on the loop */
 
 struct clock_real {
 	struct clock clock;
 	struct loop *loop;
-	unsigned count;
-	struct clock_real_slot { struct clock_timer *timer; struct loop_timer *loop_timer; } slot[CLOCK_REAL_TIMERS];
+	struct clock_real_slot *slots;	/* list */
 };
 
 void clock_real_init(struct clock_real *c, struct loop *loop);

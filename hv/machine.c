@@ -16,11 +16,16 @@
 
 /* ---- what vCPUs ask of the machine */
 
+/* What stood in the ring at the start and no more: other vCPUs may fill it as fast as it is emptied. */
 static void drain_coalesced(struct machine *m)
 {
 	struct kvm_coalesced_mmio_ring *ring = m->vm->ring;
+	uint32_t last;
 
-	while (ring && ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
+	if (!ring)
+		return;
+	last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) % COALESCED_MAX;
+	while (ring->first != last) {
 		uint32_t first = ring->first;
 		const struct kvm_coalesced_mmio *e = &ring->coalesced_mmio[first % COALESCED_MAX];
 
@@ -51,7 +56,7 @@ static void on_event(void *ctx, struct vcpu *v, enum vcpu_event event)
 	struct machine *m = ctx;
 
 	if (event == VCPU_TRIPLE_FAULT) {
-		log_info("vCPU %u: triple fault: reset", v->index);
+		log_limited(LOG_INFO, "vCPU %u: triple fault: reset", v->index);
 		life_ask_reset(&m->life);
 		return;
 	}
@@ -112,6 +117,8 @@ static void on_reset(void *ctx)
 	struct machine *m = ctx;
 	struct err err = { 0 };
 
+	/* Writes from before the reset must not be seen after it. */
+	drain_coalesced(m);
 	/* A read still in flight must not land in memory that firmware uses again. */
 	slots_drain(m);
 	pci_host_reset(&m->pci);
@@ -124,8 +131,9 @@ static void on_reset(void *ctx)
 	if (start_firmware(m, &err)) {
 		log_error("%s", err.text);
 		life_ask_end(&m->life, LIFE_FAILED);
+		return;
 	}
-	log_info("reset");
+	log_limited(LOG_INFO, "reset");
 }
 
 /* ---- power button */
@@ -168,7 +176,6 @@ static int watch_signals(struct machine *m, struct err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
-	signal(SIGPIPE, SIG_IGN);
 	/* Blocked before any thread starts, so that only the descriptor sees them. */
 	if (pthread_sigmask(SIG_BLOCK, &set, NULL))
 		return err_set(err, -EINVAL, "signals can't be blocked");
@@ -278,6 +285,7 @@ static int create(struct machine *m, struct err *err)
 		return r;
 	layout_init(&m->layout, m->env);
 	r = r ? r : create_loop(m, err);
+	r = r ? r : watch_signals(m, err);
 	r = r ? r : kvm_vm_create(&m->vm, err);
 	r = r ? r : ram_create(&m->ram, m->env, &m->layout, &m->mem, o->memory_lock, err);
 	r = r ? r : create_chipset(m, err);
@@ -290,7 +298,6 @@ static int create(struct machine *m, struct err *err)
 	r = r ? r : create_memory_slots(m, err);
 	r = r ? r : create_vcpus(m, err);
 	r = r ? r : kvm_vm_save_chips(m->vm, &m->chips, err);
-	r = r ? r : watch_signals(m, err);
 	r = r ? r : board_connect(m, err);
 	r = r ? r : check_placement(m, err);
 	r = r ? r : start_firmware(m, err);
@@ -371,5 +378,6 @@ void machine_free(struct machine *m)
 		close(m->signal_fd);
 	env_free(m->env);
 	pthread_mutex_unlock(&m->lock);
+	pthread_mutex_destroy(&m->lock);
 	free(m);
 }

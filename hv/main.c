@@ -1,11 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull-hv: one process is one migrated server. */
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 #include "hv/kvm/probe.h"
 #include "hv/machine.h"
 #include "lib/version.h"
 
 enum { EXIT_START = 1, EXIT_USAGE = 2 };
+
+/* With one of 0, 1 and 2 closed, the next file opened takes its number, and log lines would end in a server's disk. */
+static bool hold_standard_files(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	return fd > STDERR_FILENO;
+}
 
 static int run(const struct options *o, uint64_t start_ns)
 {
@@ -29,6 +45,10 @@ int main(int argc, char **argv)
 	struct options o;
 	int status = 0;
 
+	if (!hold_standard_files())
+		return EXIT_START;
+	/* A reader of our output that goes away is no reason for the server to end. */
+	signal(SIGPIPE, SIG_IGN);
 	log_init("hull-hv", LOG_INFO);
 	if (options_parse(&o, argc, argv, &err)) {
 		log_error("%s", err.text);

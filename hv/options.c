@@ -9,6 +9,9 @@
 enum { OPT_ENV = 256, OPT_PLACEMENT, OPT_DISK, OPT_NIC, OPT_CONSOLE, OPT_COM2, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE,
 	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON, OPT_VERSION };
 
+enum { NAME_MAX_LEN = 31 };	/* env_pci.name, env_disk.name */
+#define SHORT ":vqh"	/* ':' first: a missing value is told from an unknown option */
+
 static const struct option table[] = {
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "placement", required_argument, NULL, OPT_PLACEMENT },
@@ -73,8 +76,10 @@ static int set_named(struct options *o, const char *prefix, const char *arg, str
 	const char *eq = strchr(arg, '=');
 	char key[80];
 
-	if (!eq || eq == arg || !eq[1] || (size_t)(eq - arg) > 32)
+	if (!eq || eq == arg || !eq[1])
 		return err_set(err, -EINVAL, "--%s wants NAME=VALUE, not \"%s\"", prefix, arg);
+	if (eq - arg > NAME_MAX_LEN)
+		return err_set(err, -EINVAL, "--%s: names have %d characters at most: \"%s\"", prefix, NAME_MAX_LEN, arg);
 	snprintf(key, sizeof key, "%s.%.*s", prefix, (int)(eq - arg), arg);
 	return config_set(o->placement, key, eq + 1, err);
 }
@@ -84,7 +89,7 @@ static int set_timeout(struct options *o, const char *arg, struct err *err)
 	char *end;
 	unsigned long v = strtoul(arg, &end, 10);
 
-	if (!*arg || *end || v > 86400)
+	if (arg[0] < '0' || arg[0] > '9' || *end || v > 86400)
 		return err_set(err, -EINVAL, "--power-timeout wants seconds from 0 to 86400, not \"%s\"", arg);
 	o->power_timeout_s = (unsigned)v;
 	return 0;
@@ -93,18 +98,35 @@ static int set_timeout(struct options *o, const char *arg, struct err *err)
 /* The placement file comes first, so that options override it wherever they stand. */
 static int read_placement(struct options *o, int argc, char **argv, struct err *err)
 {
+	const char *path = NULL;
 	int c;
 
 	opterr = 0;
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "vqh", table, NULL)) != -1) {
+	optind = 0;	/* glibc: start afresh */
+	while ((c = getopt_long(argc, argv, SHORT, table, NULL)) != -1) {
 		if (c != OPT_PLACEMENT)
 			continue;
-		config_free(o->placement);
-		o->placement = NULL;
-		return config_read(optarg, &o->placement, err);
+		if (path)
+			return err_set(err, -EINVAL, "--placement can be given once");
+		path = optarg;
 	}
-	return 0;
+	if (!path)
+		return 0;
+	config_free(o->placement);
+	o->placement = NULL;
+	return config_read(path, &o->placement, err);
+}
+
+static int refuse(int c, char **argv, struct err *err)
+{
+	const char *word = argv[optind - 1];
+	char letter[3] = { '-', (char)optopt, 0 };
+
+	if (c == ':')
+		return err_set(err, -EINVAL, "%s wants a value; see hull-hv --help", word);
+	if (optopt >= OPT_ENV || (optopt && !strncmp(word, "--", 2)))
+		return err_set(err, -EINVAL, "%s: this option takes no value; see hull-hv --help", word);
+	return err_set(err, -EINVAL, "%s: unknown option; see hull-hv --help", optopt ? letter : word);
 }
 
 static int apply(struct options *o, int c, struct err *err)
@@ -164,11 +186,9 @@ static int apply(struct options *o, int c, struct err *err)
 	case 'h':
 		o->help = true;
 		return 0;
-	case OPT_VERSION:
+	default:	/* OPT_VERSION: the last of the table */
 		o->version = true;
 		return 0;
-	default:
-		return err_set(err, -EINVAL, "unknown option; see hull-hv --help");
 	}
 }
 
@@ -181,18 +201,17 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
 	if (r)
 		return err_set(err, r, "no memory");
 	r = read_placement(o, argc, argv, err);
-	optind = 1;
-	while (!r && (c = getopt_long(argc, argv, "vqh", table, NULL)) != -1) {
-		if (c == '?')
-			return err_set(err, -EINVAL, "%s: unknown option or missing value; see hull-hv --help", argv[optind - 1]);
-		r = apply(o, c, err);
-	}
+	optind = 0;
+	while (!r && (c = getopt_long(argc, argv, SHORT, table, NULL)) != -1)
+		r = c == '?' || c == ':' ? refuse(c, argv, err) : apply(o, c, err);
 	if (r)
 		return r;
 	if (optind < argc)
 		return err_set(err, -EINVAL, "%s: unexpected argument; see hull-hv --help", argv[optind]);
 	if (o->help || o->version || o->probe)
 		return 0;
+	if (o->json)
+		return err_set(err, -EINVAL, "--json goes with --probe");
 	if (!o->env)
 		return err_set(err, -EINVAL, "no environment: give --env FILE.dtb; see hull-hv --help");
 	if (!o->kernel && (o->initrd || o->append))

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "hv/machine.h"
 #include "lib/scope.h"
 
@@ -49,20 +50,23 @@ static int dump(const json_t *o, const char *path)
 
 int stats_write(const struct machine *m, const char *path, struct err *err)
 {
-	uint64_t first = atomic_load(&m->vcpu[0]->first_run_ns);
+	uint64_t now = loop_now_ns(), ran = atomic_load(&m->vcpu[0]->first_run_ns), first = ran ? ran : now;
 	json_t *o = json_object();
 	char tmp[4096];
 	int r;
 
 	json_object_set_new(o, "hostname", json_string(m->env->hostname));
 	json_object_set_new(o, "start_us", json_integer((json_int_t)((first - m->start_ns) / 1000)));
-	json_object_set_new(o, "run_us", json_integer((json_int_t)((loop_now_ns() - first) / 1000)));
+	json_object_set_new(o, "run_us", json_integer((json_int_t)((now - first) / 1000)));
 	json_object_set_new(o, "resets", json_integer((json_int_t)m->life.resets));
 	json_object_set_new(o, "exits", exits(m));
 	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
 	json_object_set_new(o, "nics", wires(m));
-	snprintf(tmp, sizeof tmp, "%s.new", path);
-	r = dump(o, tmp) || rename(tmp, path);
+	r = snprintf(tmp, sizeof tmp, "%s.new", path) >= (int)sizeof tmp ? -ENAMETOOLONG : 0;
+	if (!r && (dump(o, tmp) || rename(tmp, path))) {
+		r = errno ? -errno : -EIO;
+		unlink(tmp);
+	}
 	json_decref(o);
-	return r ? err_set(err, -EIO, "counters: %s: %s", path, strerror(errno)) : 0;
+	return r ? err_set(err, r, "counters: %s: %s", path, strerror(-r)) : 0;
 }

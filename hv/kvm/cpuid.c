@@ -94,8 +94,12 @@ static uint32_t shown(const struct kvm_vm *vm, const struct env *env, enum env_c
 void kvm_cpuid_report_missing(const struct kvm_vm *vm, const struct env *env)
 {
 	char list[600] = "";
+	const struct kvm_cpuid_entry2 *sizes = supported(vm, 0x80000008, 0);
 	size_t n = 0;
 
+	if (sizes && (sizes->eax & 0xff) < env->cpu.phys_bits)
+		log_warn("this machine has %u physical address bits, the environment says %u: memory and devices past them can't be "
+			 "reached", sizes->eax & 0xff, env->cpu.phys_bits);
 	for (unsigned w = 0; w < ENV_CPUID_WORDS; w++) {
 		uint32_t gone = env->cpu.words[w] & ~possible(vm, (enum env_cpuid_word)w);
 
@@ -120,13 +124,10 @@ static struct kvm_cpuid_entry2 *add(struct leaves *l, uint32_t leaf, uint32_t su
 	return e;
 }
 
-static unsigned bits_for(unsigned count)
+/* Bits of an APIC id that number the threads of a package. */
+static unsigned package_bits(const struct env_cpu *cpu)
 {
-	unsigned n = 0;
-
-	while ((1u << n) < count)
-		n++;
-	return n;
+	return cpus_bits(cpu->threads) + cpus_bits(cpu->cores);
 }
 
 static const struct env_cache *cache(const struct env_cpu *cpu, unsigned level, char type)
@@ -146,7 +147,7 @@ static void cache_leaf(struct kvm_cpuid_entry2 *e, const struct env_cpu *cpu, un
 
 	e->eax = type | (uint32_t)c->level << 5 | BIT(8) | (c->shared_by - 1u) << 14;
 	if (intel)
-		e->eax |= ((1u << bits_for(cpu->cores)) - 1) << 26;
+		e->eax |= ((1u << cpus_bits(cpu->cores)) - 1) << 26;
 	e->ebx = (c->line - 1u) | (c->ways - 1u) << 22;
 	e->ecx = c->kib * 1024 / c->line / c->ways - 1;
 	e->edx = c->level == 3 ? 2 : 0;		/* inclusive */
@@ -155,14 +156,13 @@ static void cache_leaf(struct kvm_cpuid_entry2 *e, const struct env_cpu *cpu, un
 static void leaf_topology(struct leaves *l, const struct env *env, uint32_t apic_id)
 {
 	const struct env_cpu *cpu = &env->cpu;
-	unsigned thread_bits = bits_for(cpu->threads), package_bits = thread_bits + bits_for(cpu->cores);
 	struct kvm_cpuid_entry2 *e;
 
 	e = add(l, 0xb, 0, true);
-	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .flags = e->flags, .eax = thread_bits, .ebx = cpu->threads, .ecx = 0x100,
+	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .flags = e->flags, .eax = cpus_bits(cpu->threads), .ebx = cpu->threads, .ecx = 0x100,
 					.edx = apic_id };
 	e = add(l, 0xb, 1, true);
-	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .index = 1, .flags = e->flags, .eax = package_bits,
+	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .index = 1, .flags = e->flags, .eax = package_bits(cpu),
 					.ebx = cpu->cores * cpu->threads, .ecx = 0x201, .edx = apic_id };
 	e = add(l, 0xb, 2, true);
 	e->ecx = 2;
@@ -184,7 +184,7 @@ static void leaf_xsave(struct leaves *l, const struct kvm_vm *vm, const struct e
 		if (sub == 0) {
 			e->eax &= allowed;
 			e->edx = 0;
-			e->ecx = allowed & 4 ? 832 : 576;	/* bytes of the area with the allowed states */
+			e->ecx = e->eax & 4 ? 832 : 576;	/* bytes of the area with the allowed states */
 		} else if (sub == 1) {
 			e->eax = shown(vm, env, ENV_CPUID_D_1_EAX);
 			e->ecx = e->edx = 0;
@@ -206,7 +206,8 @@ static void basic_leaves(struct leaves *l, const struct kvm_vm *vm, const struct
 	memcpy(&e->ecx, cpu->vendor + 8, 4);
 	e = add(l, 1, 0, false);
 	e->eax = cpu->stepping | (cpu->model & 15) << 4 | base_family << 8 | (cpu->model >> 4) << 16 | (cpu->family - base_family) << 20;
-	e->ebx = apic_id << 24 | (logical > 1 ? logical << 16 : 0) | 8 << 8;
+	/* AMD counts threads; Intel the APIC ids a package takes, which is more when counts are no powers of two. */
+	e->ebx = apic_id << 24 | (logical == 1 ? 0 : intel ? 1u << package_bits(cpu) : logical) << 16 | 8 << 8;
 	e->ecx = shown(vm, env, ENV_CPUID_1_ECX);
 	e->edx = shown(vm, env, ENV_CPUID_1_EDX);
 	if (intel) {
@@ -221,7 +222,7 @@ static void basic_leaves(struct leaves *l, const struct kvm_vm *vm, const struct
 	e->edx = shown(vm, env, ENV_CPUID_7_0_EDX);
 	if (cpu->max_leaf >= 0xb)
 		leaf_topology(l, env, apic_id);
-	if (cpu->max_leaf >= 0xd && (cpu->words[ENV_CPUID_1_ECX] & XSAVE))
+	if (cpu->max_leaf >= 0xd && (shown(vm, env, ENV_CPUID_1_ECX) & XSAVE))
 		leaf_xsave(l, vm, env);
 }
 
@@ -282,15 +283,15 @@ static void extended_leaves(struct leaves *l, const struct kvm_vm *vm, const str
 	e = add(l, 0x80000008, 0, false);
 	e->eax = cpu->phys_bits | 48 << 8;
 	e->ebx = shown(vm, env, ENV_CPUID_80000008_EBX);
-	e->ecx = amd ? (logical - 1) | bits_for(logical) << 12 : 0;
+	e->ecx = amd ? (logical - 1) | package_bits(cpu) << 12 : 0;
 	if (!amd || cpu->max_ext_leaf < 0x8000001e || !(cpu->words[ENV_CPUID_80000001_ECX] & TOPOEXT))
 		return;
 	for (unsigned i = 0; i < cpu->cache_count; i++)
 		cache_leaf(add(l, 0x8000001d, i, true), cpu, i, false);
 	e = add(l, 0x8000001e, 0, false);
 	e->eax = apic_id;
-	e->ebx = (cpu->threads - 1) << 8 | ((apic_id >> bits_for(cpu->threads)) & ((1u << bits_for(cpu->cores)) - 1));
-	e->ecx = apic_id >> (bits_for(cpu->threads) + bits_for(cpu->cores));
+	e->ebx = (cpu->threads - 1) << 8 | ((apic_id >> cpus_bits(cpu->threads)) & ((1u << cpus_bits(cpu->cores)) - 1));
+	e->ecx = apic_id >> package_bits(cpu);
 }
 
 /* KVM's own leaves (Linux Documentation/virt/kvm/x86/cpuid.rst) */
@@ -310,6 +311,21 @@ static void paravirt_leaves(struct leaves *l, const struct kvm_vm *vm)
 	}
 }
 
+/* Leaves past the last one that leaf 0 or 0x80000000 names do not exist; KVM would show them. */
+static void drop_beyond(struct leaves *l, const struct env_cpu *cpu)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < l->head.nent; i++) {
+		uint32_t leaf = l->entry[i].function;
+
+		if (leaf >= 0x80000000 ? leaf <= cpu->max_ext_leaf || leaf == 0x80000000 :
+		    leaf >= 0x40000000 || leaf <= cpu->max_leaf)
+			l->entry[n++] = l->entry[i];
+	}
+	l->head.nent = n;
+}
+
 int kvm_cpuid_apply(const struct kvm_vm *vm, const struct env *env, unsigned index, int vcpu_fd, struct err *err)
 {
 	auto_free struct leaves *l = calloc(1, sizeof *l);
@@ -321,6 +337,7 @@ int kvm_cpuid_apply(const struct kvm_vm *vm, const struct env *env, unsigned ind
 	extended_leaves(l, vm, env, apic_id);
 	if (env->cpu.paravirt)
 		paravirt_leaves(l, vm);
+	drop_beyond(l, &env->cpu);
 	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &l->head))
 		return err_set(err, -errno, "vCPU %u: KVM refuses the environment's CPU description: %s", index, strerror(errno));
 	return 0;

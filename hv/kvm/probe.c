@@ -105,6 +105,16 @@ static const struct line lines[] = {
 	{ KVM_CAP_MAX_VCPUS, "max_vcpus", "vCPUs at most", false, "" },
 };
 
+int kvm_probe_required(int fd, struct err *err)
+{
+	for (size_t i = 0; i < array_len(lines); i++) {
+		if (lines[i].required && ioctl(fd, KVM_CHECK_EXTENSION, lines[i].cap) <= 0)
+			return err_set(err, -EOPNOTSUPP, KVM_PATH " lacks %s (%s): take a newer kernel; `hull-hv --probe` lists all",
+				       lines[i].key, lines[i].text);
+	}
+	return 0;
+}
+
 static void first_line(const char *path, char *buf, size_t len)
 {
 	auto_fclose FILE *f = fopen(path, "re");

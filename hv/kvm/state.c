@@ -8,7 +8,12 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
-enum { MSR_TSC = 0x10, MAX_MSRS = 512 };
+enum { MSR_TSC = 0x10, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_DEFAULT = 0x2ff, MSR_MC0 = 0x400, MAX_MSRS = 1024, NESTED_BYTES = 16384 };
+
+/* What a guest can write and KVM's list leaves out: MTRRs, debug control, machine check banks. */
+static const struct { uint32_t first, count; } more_msrs[] = {
+	{ 0x200, 16 }, { 0x250, 1 }, { 0x258, 2 }, { 0x268, 8 }, { MSR_MTRR_DEFAULT, 1 }, { MSR_DEBUGCTL, 1 }, { MSR_MC0, 4 * 32 },
+};
 
 struct vcpu_state {
 	struct kvm_caps caps;
@@ -21,8 +26,17 @@ struct vcpu_state {
 	struct kvm_vcpu_events events;
 	struct kvm_lapic_state lapic;
 	struct kvm_mp_state mp;
+	struct kvm_nested_state *nested;	/* NULL: no guests of the guest here */
 	struct kvm_msrs *msrs;		/* values after creation, without the TSC */
 };
+
+static void save_msr(int fd, struct vcpu_state *s, uint32_t index)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1, .entry.index = index };
+
+	if (s->msrs->nmsrs < MAX_MSRS && index != MSR_TSC && ioctl(fd, KVM_GET_MSRS, &one) == 1)
+		s->msrs->entries[s->msrs->nmsrs++] = one.entry;
+}
 
 /* The registers KVM wants saved, from its own list; those that can't be read here fall out. */
 static int save_msrs(int fd, struct vcpu_state *s, struct err *err)
@@ -36,13 +50,26 @@ static int save_msrs(int fd, struct vcpu_state *s, struct err *err)
 	list->nmsrs = MAX_MSRS;
 	if (kvm < 0 || ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list))
 		return err_set(err, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
-	for (unsigned i = 0; i < list->nmsrs; i++) {
-		struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1 };
-
-		one.entry.index = list->indices[i];
-		if (one.entry.index != MSR_TSC && ioctl(fd, KVM_GET_MSRS, &one) == 1)
-			s->msrs->entries[s->msrs->nmsrs++] = one.entry;
+	for (unsigned i = 0; i < array_len(more_msrs); i++) {
+		for (uint32_t n = 0; n < more_msrs[i].count; n++)
+			save_msr(fd, s, more_msrs[i].first + n);
 	}
+	for (unsigned i = 0; i < list->nmsrs; i++)
+		save_msr(fd, s, list->indices[i]);
+	return 0;
+}
+
+/* At power-on this says that the CPU runs no guest of its own; put back, it ends one that does. */
+static int save_nested(int fd, struct vcpu_state *s, struct err *err)
+{
+	if (!s->caps.nested)
+		return 0;
+	s->nested = calloc(1, NESTED_BYTES);
+	if (!s->nested)
+		return err_set(err, -ENOMEM, "no memory");
+	s->nested->size = NESTED_BYTES;
+	if (ioctl(fd, KVM_GET_NESTED_STATE, s->nested))
+		return err_set(err, -errno, "KVM_GET_NESTED_STATE: %s", strerror(errno));
 	return 0;
 }
 
@@ -61,6 +88,7 @@ int vcpu_state_save(int fd, const struct kvm_caps *caps, struct vcpu_state **out
 		r = err_set(err, -errno, "reading a vCPU's registers: %s", strerror(errno));
 	else
 		r = save_msrs(fd, s, err);
+	r = r ? r : save_nested(fd, s, err);
 	if (r) {
 		vcpu_state_free(s);
 		return r;
@@ -74,6 +102,7 @@ void vcpu_state_free(struct vcpu_state *s)
 	if (!s)
 		return;
 	free(s->msrs);
+	free(s->nested);
 	free(s);
 }
 
@@ -88,28 +117,47 @@ static void restore_msrs(int fd, const struct vcpu_state *s)
 	}
 }
 
+static void put(int fd, unsigned long what, const void *state, const char *name)
+{
+	if (ioctl(fd, what, state))
+		log_limited(LOG_WARN, "reset of a vCPU: %s: %s", name, strerror(errno));
+}
+
+/* Zero is KVM's word for "as all the others": a guest that set one CPU's counter does not hand that on to the next system. */
+static void restore_tsc(int fd)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1, .entry.index = MSR_TSC };
+
+	(void)!ioctl(fd, KVM_SET_MSRS, &one);
+}
+
 void vcpu_state_restore(int fd, const struct vcpu_state *s)
 {
 	struct kvm_vcpu_events events = s->events;
-	int r;
+	struct kvm_mp_state now;
 
-	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
-	r = ioctl(fd, KVM_SET_SREGS, &s->sregs);
-	r |= ioctl(fd, KVM_SET_REGS, &s->regs);
+	/* Asking for the state makes KVM carry out a pending INIT or SIPI: after the reset it would start an AP on stale memory. */
+	(void)!ioctl(fd, KVM_GET_MP_STATE, &now);
+	if (s->nested)
+		put(fd, KVM_SET_NESTED_STATE, s->nested, "nested state");
+	/* The APIC base comes with these, x2APIC mode off: before the local APIC's registers. */
+	put(fd, KVM_SET_SREGS, &s->sregs, "system registers");
+	put(fd, KVM_SET_REGS, &s->regs, "general registers");
+	/* Both: of states that the saved area marks unused, KVM_SET_XSAVE leaves the old contents, MXCSR too. */
+	put(fd, KVM_SET_FPU, &s->fpu, "FPU");
 	if (s->caps.xsave)
-		r |= ioctl(fd, KVM_SET_XSAVE, &s->xsave);
-	else
-		r |= ioctl(fd, KVM_SET_FPU, &s->fpu);
+		put(fd, KVM_SET_XSAVE, &s->xsave, "extended state");
 	if (s->caps.xcrs)
-		r |= ioctl(fd, KVM_SET_XCRS, &s->xcrs);
+		put(fd, KVM_SET_XCRS, &s->xcrs, "XCR0");
 	if (s->caps.debugregs)
-		r |= ioctl(fd, KVM_SET_DEBUGREGS, &s->debug);
+		put(fd, KVM_SET_DEBUGREGS, &s->debug, "debug registers");
+	restore_tsc(fd);
 	restore_msrs(fd, s);
-	r |= ioctl(fd, KVM_SET_LAPIC, &s->lapic);
-	r |= ioctl(fd, KVM_SET_MP_STATE, &s->mp);
-	r |= ioctl(fd, KVM_SET_VCPU_EVENTS, &events);
-	if (r)
-		log_warn("a vCPU's registers could not all be reset: %s", strerror(errno));
+	put(fd, KVM_SET_LAPIC, &s->lapic, "local APIC");
+	put(fd, KVM_SET_MP_STATE, &s->mp, "run state");
+	/* SMM where KVM speaks of it: that also takes back a latched INIT. */
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | (s->events.flags & KVM_VCPUEVENT_VALID_SMM);
+	put(fd, KVM_SET_VCPU_EVENTS, &events, "pending events");
 }
 
 static struct kvm_segment segment(uint16_t selector, uint8_t type, bool code64, bool code32)

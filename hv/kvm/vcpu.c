@@ -143,8 +143,10 @@ static void exit_internal_error(struct vcpu *v)
 	char bytes[3 * 15 + 1] = "not given by this KVM";
 
 	if (r->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
-		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM internal error %u", v->index, rip_of(v),
-			 r->internal.suberror);
+		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM internal error %u (%#llx, %#llx); the kernel's "
+			 "log may say more", v->index, rip_of(v), r->internal.suberror,
+			 r->internal.ndata > 0 ? (unsigned long long)r->internal.data[0] : 0,
+			 r->internal.ndata > 1 ? (unsigned long long)r->internal.data[1] : 0);
 		return;
 	}
 	if (r->emulation_failure.ndata >= 3 &&
@@ -182,6 +184,10 @@ static void handle(struct vcpu *v)
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return;
+	case KVM_EXIT_UNKNOWN:
+		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": the CPU left the guest for a reason that KVM does not "
+			 "know (hardware reason %#llx)", v->index, rip_of(v), (unsigned long long)r->hw.hardware_exit_reason);
+		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		exit_internal_error(v);
 		break;
@@ -205,6 +211,15 @@ static bool interrupted(struct vcpu *v)
 	return v->host->paused(v->host->ctx, v);
 }
 
+/* KVM_RUN itself failed: mostly a page of guest memory that the host can't give. */
+static void exit_error(struct vcpu *v, int code)
+{
+	const char *why = code == ENOMEM ? "; this machine is out of memory" :
+			  code == EHWPOISON ? "; memory of this machine is broken: take another cloud VM" : "";
+
+	snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM_RUN: %s%s", v->index, rip_of(v), strerror(code), why);
+}
+
 static void *loop(void *arg)
 {
 	struct vcpu *v = arg;
@@ -212,19 +227,18 @@ static void *loop(void *arg)
 
 	snprintf(name, sizeof name, "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
+	v->thread = pthread_self();
+	atomic_store(&v->running, true);	/* partner: vcpu_kick, which has set immediate_exit when it does not see this yet */
 	atomic_store(&v->first_run_ns, now_ns());
 	for (;;) {
 		if (!ioctl(v->fd, KVM_RUN, 0)) {
 			handle(v);
 			continue;
 		}
-		if (errno == EINTR || errno == EAGAIN) {
-			if (!interrupted(v))
-				return NULL;
-			continue;
+		if (errno != EINTR && errno != EAGAIN) {
+			exit_error(v, errno);
+			failed(v);
 		}
-		snprintf(v->failure, sizeof v->failure, "vCPU %u: KVM_RUN: %s", v->index, strerror(errno));
-		failed(v);
 		if (!interrupted(v))
 			return NULL;
 	}
@@ -232,7 +246,7 @@ static void *loop(void *arg)
 
 int vcpu_start(struct vcpu *v, struct err *err)
 {
-	int r = pthread_create(&v->thread, NULL, loop, v);
+	int r = pthread_create(&v->handle, NULL, loop, v);
 
 	if (r)
 		return err_set(err, -r, "vCPU %u: thread: %s", v->index, strerror(r));
@@ -242,14 +256,15 @@ int vcpu_start(struct vcpu *v, struct err *err)
 
 void vcpu_kick(struct vcpu *v)
 {
-	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);	/* partner: interrupted */
-	if (v->started)
+	__atomic_store_n(&v->run->immediate_exit, 1, __ATOMIC_SEQ_CST);	/* partner: interrupted, loop */
+	if (atomic_load(&v->running))
 		pthread_kill(v->thread, KICK_SIGNAL);
 }
 
 void vcpu_join(struct vcpu *v)
 {
 	if (v->started)
-		pthread_join(v->thread, NULL);
+		pthread_join(v->handle, NULL);
 	v->started = false;
+	atomic_store(&v->running, false);
 }

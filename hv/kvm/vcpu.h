@@ -45,8 +45,10 @@ struct vcpu {
 	unsigned index;
 	int fd;
 	struct kvm_run *run;
-	pthread_t thread;
+	pthread_t thread;	/* set by itself, before running */
+	pthread_t handle;	/* the same, set by vcpu_start, for vcpu_join */
 	bool started;
+	atomic_bool running;	/* may be signalled */
 	struct vcpu_state *initial;
 	_Atomic uint64_t exits[VCPU_EXITS];
 	_Atomic uint64_t first_run_ns;	/* CLOCK_MONOTONIC just before the first entry, 0: never */

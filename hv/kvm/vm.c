@@ -34,6 +34,7 @@ static void read_caps(struct kvm_vm *vm)
 	c->debugregs = cap(vm, KVM_CAP_DEBUGREGS);
 	c->xsave = cap(vm, KVM_CAP_XSAVE);
 	c->tsc_deadline = cap(vm, KVM_CAP_TSC_DEADLINE_TIMER);
+	c->nested = cap(vm, KVM_CAP_NESTED_STATE);
 	c->disable_quirks = cap(vm, KVM_CAP_DISABLE_QUIRKS);
 }
 
@@ -128,8 +129,9 @@ int kvm_vm_create(struct kvm_vm **out, struct err *err)
 
 	if (!vm)
 		return err_set(err, -ENOMEM, "no memory");
-	vm->vm_fd = -1;
+	vm->vm_fd = vm->kvm_fd = -1;
 	r = vm->kvm_fd = kvm_probe_open(err);
+	r = r < 0 ? r : kvm_probe_required(vm->kvm_fd, err);
 	r = r < 0 ? r : read_supported(vm, err);
 	r = r < 0 ? r : create_vm(vm, err);
 	if (r < 0) {
@@ -185,8 +187,7 @@ void kvm_vm_send_msi(struct kvm_vm *vm, uint64_t addr, uint32_t data)
 
 static int ioeventfd(struct kvm_vm *vm, bool port, uint64_t addr, int fd, unsigned flags)
 {
-	struct kvm_ioeventfd e = { .addr = addr, .len = port ? 1 : 0, .fd = fd,
-				   .flags = flags | (port ? KVM_IOEVENTFD_FLAG_PIO : 0u) };
+	struct kvm_ioeventfd e = { .addr = addr, .fd = fd, .flags = flags | (port ? KVM_IOEVENTFD_FLAG_PIO : 0u) };
 
 	return ioctl(vm->vm_fd, KVM_IOEVENTFD, &e) ? -errno : 0;
 }
@@ -215,7 +216,7 @@ void kvm_vm_coalesce_ports(struct kvm_vm *vm, uint16_t port, unsigned len)
 {
 	struct kvm_coalesced_mmio_zone z = { .addr = port, .size = len, .pio = 1 };
 
-	if (vm->caps.coalesced_pio && ioctl(vm->vm_fd, KVM_REGISTER_COALESCED_MMIO, &z))
+	if (vm->caps.coalesced_pio && vm->ring && ioctl(vm->vm_fd, KVM_REGISTER_COALESCED_MMIO, &z))
 		log_debug("ports %#x+%u are not coalesced: %s", port, len, strerror(errno));
 }
 

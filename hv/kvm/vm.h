@@ -13,7 +13,7 @@
 
 struct kvm_caps {
 	bool sync_regs, coalesced_pio, exit_on_emulation_failure, x2apic_api, adjust_clock, xcrs, debugregs, xsave;
-	bool tsc_deadline, disable_quirks;
+	bool tsc_deadline, disable_quirks, nested;
 	int disable_exits, max_vcpus, coalesced_page;
 };
 

@@ -12,7 +12,7 @@ enum { /* register numbers from the datasheets: Intel 3 Series §5, ICH9 §13, 8
 	ICH9_PMBASE = 0x40, ICH9_ACPI_CNTL = 0x44, ICH9_RCBA = 0xf0, ICH9_RCBA_SIZE = 0x4000,
 	I440_PAM = 0x59, I440_SMRAM = 0x72,
 	PIIX_XBCS = 0x4e, PIIX4_PMBA = 0x40, PIIX4_DEVACTB = 0x58, PIIX4_PMREGMISC = 0x80, PIIX4_SMBBA = 0x90,
-	PIRQS = 8,
+	PIRQS = 8, ROUTABLE = 0xdef8,	/* inputs a PIRQ can be routed to: 0, 1, 2, 8 and 13 are reserved (ICH9 §13.1.18) */
 };
 
 struct chipset {
@@ -43,9 +43,9 @@ static void drive(struct chipset *c, unsigned gsi, bool level)
 /* The PIC input that PIRQ register n routes to, or 0. */
 static unsigned pirq_isa(const struct chipset *c, unsigned n)
 {
-	uint8_t reg = c->isa.config[0x60 + (n & 3) + (n >= 4 ? 8 : 0)];
+	uint8_t reg = c->isa.config[intx_register(n)];
 
-	return reg & 0x80 ? 0 : reg & 0xf;
+	return !(reg & 0x80) && (ROUTABLE & BIT(reg & 0xf)) ? reg & 0xf : 0;
 }
 
 static void update_isa(struct chipset *c)
@@ -119,9 +119,13 @@ static void update_q35(struct chipset *c)
 	uint32_t rcba = get_le32(c->isa.config + ICH9_RCBA);
 	uint16_t pm = get_le16(c->isa.config + ICH9_PMBASE) & 0xff80;
 	static const uint32_t lens[4] = { 256u << 20, 128u << 20, 64u << 20, 0 };
+	uint64_t len = lens[(xbar >> 1) & 3];
 
-	c->ecam.len = lens[(xbar >> 1) & 3];
-	move(c->config.mmio, &c->ecam, (xbar & 1) && c->ecam.len ? xbar & 0xffffc000000ull & ~(uint64_t)(c->ecam.len - 1) : 0);
+	if (len != c->ecam.len) {
+		bus_remove(c->config.mmio, &c->ecam);
+		c->ecam.len = len;
+	}
+	move(c->config.mmio, &c->ecam, (xbar & 1) && len ? xbar & 0xffffc000000ull & ~(len - 1) : 0);
 	move(c->config.mmio, &c->rcba, rcba & 1 ? rcba & 0xffffc000 : 0);
 	move(c->config.ports, &c->pmio, c->isa.config[ICH9_ACPI_CNTL] & 0x80 ? pm : 0);
 }
@@ -254,7 +258,7 @@ int chipset_create(struct chipset **chipset, const struct chipset_config *config
 	r = r ? r : bus_add(config->ports, &c->address);
 	r = r ? r : bus_add(config->ports, &c->data);
 	if (r) {
-		free(c);
+		chipset_free(c);
 		return err_set(err, r, "a device stands at the address of a chipset function");
 	}
 	chipset_reset(c);

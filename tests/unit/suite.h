@@ -34,6 +34,8 @@ struct suite { const struct test *tests; };	/* ends with a NULL name */
 			return; \
 	} while (0)
 
+/* This machine lacks what the test needs: prints "SKIP name: reason", counts it, and the test returns. Once a test. */
+void suite_skip(const char *reason);
 void suite_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* A path below the build folder's scratch directory for this process; removed at the end of the run. */
 const char *suite_tmp(const char *name);
