@@ -122,6 +122,23 @@ starts() {
 	fi
 }
 
+# Without standard input, output and error: what is logged must not land in a disk that took their number.
+closed() {
+	local status
+
+	timeout -s KILL 60 "$1" -v --env "$work/dtb" --disk sda="$work/sda" --disk vda="$work/vda" --no-reboot \
+		--firmware "$work/resets" <&- >&- 2>&-
+	status=$?
+	: >"$work/log"
+	if [ $status -ne 5 ]; then
+		fail "start with closed standard files" "status $status instead of 5"
+	elif [ -n "$(tr -d '\0' <"$work/sda" | head -c 1)$(tr -d '\0' <"$work/vda" | head -c 1)" ]; then
+		fail "start with closed standard files" "something was written into a disk"
+	else
+		echo "PASS start with closed standard files"
+	fi
+}
+
 gcc -m32 -nostdlib -static -Wl,--build-id=none,-Ttext=0xfffc0000 -o "$work/elf" tests/system/hostile.S 2>"$work/log" &&
 	objcopy -O binary -j .text "$work/elf" "$work/rom" || fail "hostile guest" "$(head -1 "$work/log")"
 # A ROM that resets the machine at once: mov $6,%al; mov $0xcf9,%dx; out %al,%dx; jmp .
@@ -132,6 +149,9 @@ if o=$(build address,undefined) && [ -n "$o" ]; then
 	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 	firmware asan "$o/bin/hull-hv"
 	hostile asan "$o/bin/hull-hv"
+	truncate -s 0 "$work/sda" "$work/vda"
+	truncate -s 16M "$work/sda" "$work/vda"
+	closed "$o/bin/hull-hv"
 	starts "$o/bin/hull-hv"
 else
 	fail asan "build: $(tail -n 1 "$work/log")"
