@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PCI tree and the chipset against a hostile guest: q35 or i440fx (bit 0 of the first byte), a device on the root bus, one behind
- * a root port (q35) or a bridge, each with BARs of every kind, MSI or MSI-X and an interrupt pin. Ops: what (1), then an
+ * The PCI tree and the chipset against a hostile guest: q35 or i440fx (bit 0 of the first byte), a device on the root bus,
+ * one behind a root port (q35) or a bridge, each with BARs of every kind, MSI or MSI-X and an interrupt pin. Ops: what (1), then an
  * address (4), size (1) and value (8) as needed. Checked: an interrupt line only ever changes, and all are low after a reset with
  * every device quiet; a BAR is mapped and unmapped in turn; handlers see sizes of 1, 2, 4 and 8 inside their BAR only.
  */
@@ -11,8 +11,8 @@
 #include "lib/bits.h"
 #include "lib/buf.h"
 
-enum op { CONFIG_READ, CONFIG_WRITE, ECAM_READ, ECAM_WRITE, PORT_READ, PORT_WRITE, MMIO_READ, MMIO_WRITE, BAR_ACCESS, INTX, IRQ, MSIX,
-	ISA, RESET, PROGRAM, OPS };
+enum op { CONFIG_READ, CONFIG_WRITE, ECAM_READ, ECAM_WRITE, PORT_READ, PORT_WRITE, MMIO_READ, MMIO_WRITE, BAR_ACCESS, INTX,
+	IRQ, MSIX, ISA, RESET, PROGRAM, OPS };
 enum { DEVICES = 3 };
 
 struct rig;
@@ -127,10 +127,10 @@ static void add_device(struct rig *r, unsigned i, struct pci_bus *bus, unsigned 
 
 static void start(struct rig *r, bool q35)
 {
-	const struct env_pci port = { .kind = ENV_PCI_ROOT_PORT, .name = "port", .slot = 3, .hotplug = true, .vendor_id = 0x1b36 };
+	const struct env_pci port = { .kind = ENV_PCI_ROOT_PORT, .name = "port", .slot = 3, .hotplug = true };
 	const struct env_pci bridge = { .kind = ENV_PCI_BRIDGE, .name = "bridge", .vendor_id = 0x1b36, .device_id = 1 };
-	struct chipset_config config = { .env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio, .pm_ops = &pm_ops,
-					 .pm_len = q35 ? 128 : 64, .set_gsi = set_gsi, .ctx = r };
+	struct chipset_config config = { .env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio,
+					 .pm_ops = &pm_ops, .pm_len = q35 ? 128 : 64, .set_gsi = set_gsi, .ctx = r };
 
 	r->env.chipset = q35 ? ENV_Q35 : ENV_I440FX;
 	need(!mem_add(&r->mem, 0, sizeof r->ram, r->ram, false));

@@ -27,7 +27,9 @@ fi
 "$O/bin/hull" env compile tests/system/hostile.dts "$work/dtb" || { echo "FAIL hostile guest: environment"; exit 1; }
 
 # KiB that hull-hv holds beside the guest's 64 MiB
-own_kib() { awk '/^[0-9a-f]+-/ { big = 0 } /^Size:/ { big = $2 >= 16384 } /^Rss:/ && !big { n += $2 } END { print n + 0 }' "/proc/$1/smaps"; }
+own_kib() {
+	awk '/^[0-9a-f]+-/ { big = 0 } /^Size:/ { big = $2 >= 16384 } /^Rss:/ && !big { n += $2 } END { print n + 0 }' "/proc/$1/smaps"
+}
 
 # The process is gone within so many tenths of a second
 gone() {
@@ -53,15 +55,15 @@ said() {
 
 # attack NAME HULL-HV SEED MOST-KIB
 attack() {
-	local name=$1 hv=$2 seed=$3 most=$4 status kib=0 why=
+	local name=$1 hv=$2 seed=$3 most=$4 status kib=0 why= counts
 
-	printf "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $((seed & 255)) $((seed >> 8 & 255)) 90 165)" |
+	printf '%b' "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $((seed & 255)) $((seed >> 8 & 255)) 90 165)" |
 		dd of="$work/rom" bs=1 seek=$((0x3fff8)) conv=notrunc status=none
 	rm -f "$work/stats"
 	truncate -s 0 "$work/sda" "$work/vda"
 	truncate -s 16M "$work/sda" "$work/vda"
-	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 "$hv" --env "$work/dtb" --firmware "$work/rom" --disk sda="$work/sda" \
-		--disk vda="$work/vda" --nic net0=up --nic net1=up --nic net2=up --console socket:"$work/com1" --debug-log /dev/null \
+	ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 "$hv" --env "$work/dtb" --firmware "$work/rom" \
+		--disk sda="$work/sda" --disk vda="$work/vda" --nic net0=up --nic net1=up --nic net2=up --console socket:"$work/com1" --debug-log /dev/null \
 		--stats "$work/stats" >"$work/log" 2>&1 </dev/null &
 	pid=$!
 	if ! gone $((seconds * 10)); then
@@ -90,7 +92,8 @@ attack() {
 		cp "$work/log" "$O/hostile-$seed.log"
 		failed=1
 	else
-		echo "PASS $name, seed $seed (status $status, $kib KiB, $(tr -d '\n {}' <"$work/stats" | sed 's/.*"resets":\([0-9]*\).*"port":\([0-9]*\),"mmio":\([0-9]*\).*/\1 resets, \2 port and \3 MMIO exits/'))"
+		counts=$(tr -d '\n {}' <"$work/stats" | sed 's/.*"resets":\([0-9]*\).*"port":\([0-9]*\),"mmio":\([0-9]*\).*/\1 resets, \2 port and \3 MMIO exits/')
+		echo "PASS $name, seed $seed (status $status, $kib KiB, $counts)"
 	fi
 }
 

@@ -139,8 +139,11 @@ closed() {
 	fi
 }
 
-gcc -m32 -nostdlib -static -Wl,--build-id=none,-Ttext=0xfffc0000 -o "$work/elf" tests/system/hostile.S 2>"$work/log" &&
-	objcopy -O binary -j .text "$work/elf" "$work/rom" || fail "hostile guest" "$(head -1 "$work/log")"
+if ! gcc -m32 -nostdlib -static -Wl,--build-id=none,-Ttext=0xfffc0000 -o "$work/elf" tests/system/hostile.S 2>"$work/log" ||
+	! objcopy -O binary -j .text "$work/elf" "$work/rom"; then
+	fail "hostile guest" "$(head -1 "$work/log")"
+	exit 1
+fi
 # A ROM that resets the machine at once: mov $6,%al; mov $0xcf9,%dx; out %al,%dx; jmp .
 head -c 262144 /dev/zero >"$work/resets"
 printf '\xb0\x06\xba\xf9\x0c\xee\xeb\xfe' | dd of="$work/resets" bs=1 seek=$((0x3fff0)) conv=notrunc status=none

@@ -59,8 +59,8 @@ static void every_option(void)
 	struct options o;
 	struct err err;
 
-	check_eq(PARSE(&o, &err, "--env", "a.dtb", "--disk", "sda=/dev/x=y", "--disk=sdb=b", "--nic", "net0=tap:t0", "--console", "stdio",
-		       "--com2", "none", "--kernel", "k", "--initrd", "i", "--append", "c d", "--firmware", "f", "--memory-lock",
+	check_eq(PARSE(&o, &err, "--env", "a.dtb", "--disk", "sda=/dev/x=y", "--disk=sdb=b", "--nic", "net0=tap:t0", "--console",
+		       "stdio", "--com2", "none", "--kernel", "k", "--initrd", "i", "--append", "c d", "--firmware", "f", "--memory-lock",
 		       "--no-reboot", "--stats", "s", "--debug-log", "-", "--power-timeout", "0", "-v"), 0);
 	check_str(config_get(o.placement, "disk.sda"), "/dev/x=y");
 	check_str(config_get(o.placement, "disk.sdb"), "b");
@@ -153,8 +153,8 @@ static void wrong_values_are_named(void)
 	check_refused("--power-timeout wants seconds from 0 to 86400, not \" 5\"", "--env", "a", "--power-timeout", " 5");
 	check_refused("--power-timeout wants seconds from 0 to 86400, not \"5s\"", "--env", "a", "--power-timeout", "5s");
 	check_refused("--power-timeout wants seconds from 0 to 86400, not \"\"", "--env", "a", "--power-timeout", "");
-	check_refused("--power-timeout wants seconds from 0 to 86400, not \"99999999999999999999\"", "--env", "a", "--power-timeout",
-		      "99999999999999999999");
+	check_refused("--power-timeout wants seconds from 0 to 86400, not \"99999999999999999999\"", "--env", "a",
+		      "--power-timeout", "99999999999999999999");
 }
 
 static void what_does_not_go_together(void)

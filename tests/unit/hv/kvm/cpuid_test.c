@@ -46,7 +46,8 @@ static void describe(struct env *env, const char *vendor, unsigned sockets, unsi
 	env->cpu.threads = threads;
 	env->cpu.max_ext_leaf = 0x8000001f;
 	env->cpu.words[ENV_CPUID_80000001_ECX] = 1u << 22;
-	env->cpu.caches[0] = (struct env_cache){ .level = 1, .type = 'd', .kib = 32, .ways = 8, .line = 64, .shared_by = (uint16_t)threads };
+	env->cpu.caches[0] = (struct env_cache){ .level = 1, .type = 'd', .kib = 32, .ways = 8, .line = 64,
+						 .shared_by = (uint16_t)threads };
 	env->cpu.caches[1] = (struct env_cache){ .level = 3, .type = 'u', .kib = 16384, .ways = 16, .line = 64,
 						 .shared_by = (uint16_t)(cores * threads) };
 	env->cpu.cache_count = 2;

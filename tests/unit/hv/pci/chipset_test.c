@@ -17,7 +17,11 @@ struct rig {
 	uint64_t pm_off;
 };
 
-static void intx(void *ctx, uint8_t devfn, unsigned pin, int level) { chipset_intx(((struct rig *)ctx)->chipset, devfn, pin, level); }
+static void intx(void *ctx, uint8_t devfn, unsigned pin, int level)
+{
+	chipset_intx(((struct rig *)ctx)->chipset, devfn, pin, level);
+}
+
 static void msi(void *ctx, uint64_t addr, uint32_t data) {}
 static const struct pci_host_ops host_ops = { .intx = intx, .msi = msi };
 
@@ -43,14 +47,16 @@ static void set_gsi(void *ctx, unsigned gsi, int level)
 static struct rig *start(enum env_chipset kind)
 {
 	struct rig *r = calloc(1, sizeof *r);
+	const struct chipset_config config = {
+		.env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio, .pm_ops = &pm_ops, .pm_ctx = r,
+		.pm_len = kind == ENV_Q35 ? PM_LEN : 64, .set_gsi = set_gsi, .ctx = r };
 	struct err err;
 
 	if (!r)
 		abort();
 	r->env.chipset = kind;
 	pci_host_init(&r->host, &host_ops, r, &r->ports, &r->mmio, &r->mem);
-	check_eq(chipset_create(&r->chipset, &(struct chipset_config){ .env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio,
-				.pm_ops = &pm_ops, .pm_ctx = r, .pm_len = kind == ENV_Q35 ? PM_LEN : 64, .set_gsi = set_gsi, .ctx = r }, &err), 0);
+	check_eq(chipset_create(&r->chipset, &config, &err), 0);
 	return r;
 }
 
@@ -331,8 +337,8 @@ static void a_clash_leaves_nothing_behind(void)
 	struct err err;
 
 	check_eq(bus_add(&r->ports, &other), 0);
-	config = (struct chipset_config){ .env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio, .pm_ops = &pm_ops,
-					  .pm_len = PM_LEN, .set_gsi = set_gsi, .ctx = r };
+	config = (struct chipset_config){ .env = &r->env, .host = &r->host, .ports = &r->ports, .mmio = &r->mmio,
+					  .pm_ops = &pm_ops, .pm_len = PM_LEN, .set_gsi = set_gsi, .ctx = r };
 	check(chipset_create(&second, &config, &err) < 0);
 	check_str(err.text, "a device stands at the address of a chipset function");
 	check(!second);
