@@ -21,7 +21,7 @@ struct bus_range {
 	const struct bus_ops *ops;	/* both slots set */
 	void *ctx;
 	const char *name;		/* for traces, static */
-	int priority;			/* of overlapping ranges the highest answers; BARs use 0, the chipset's 1, the board's 2 */
+	int priority;			/* the highest answers; BARs use 0, the chipset's 1, the board's 2 */
 	bool mapped, overlaps;		/* the bus's own */
 };
 

@@ -98,8 +98,8 @@ void kvm_cpuid_report_missing(const struct kvm_vm *vm, const struct env *env)
 	size_t n = 0;
 
 	if (sizes && (sizes->eax & 0xff) < env->cpu.phys_bits)
-		log_warn("this machine has %u physical address bits, the environment says %u: memory and devices past them can't be "
-			 "reached", sizes->eax & 0xff, env->cpu.phys_bits);
+		log_warn("this machine has %u physical address bits, the environment says %u: what stands past them can't be reached",
+			 sizes->eax & 0xff, env->cpu.phys_bits);
 	for (unsigned w = 0; w < ENV_CPUID_WORDS; w++) {
 		uint32_t gone = env->cpu.words[w] & ~possible(vm, (enum env_cpuid_word)w);
 
@@ -159,8 +159,8 @@ static void leaf_topology(struct leaves *l, const struct env *env, uint32_t apic
 	struct kvm_cpuid_entry2 *e;
 
 	e = add(l, 0xb, 0, true);
-	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .flags = e->flags, .eax = cpus_bits(cpu->threads), .ebx = cpu->threads, .ecx = 0x100,
-					.edx = apic_id };
+	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .flags = e->flags, .eax = cpus_bits(cpu->threads),
+					.ebx = cpu->threads, .ecx = 0x100, .edx = apic_id };
 	e = add(l, 0xb, 1, true);
 	*e = (struct kvm_cpuid_entry2){ .function = 0xb, .index = 1, .flags = e->flags, .eax = package_bits(cpu),
 					.ebx = cpu->cores * cpu->threads, .ecx = 0x201, .edx = apic_id };

@@ -109,8 +109,8 @@ int kvm_probe_required(int fd, struct err *err)
 {
 	for (size_t i = 0; i < array_len(lines); i++) {
 		if (lines[i].required && ioctl(fd, KVM_CHECK_EXTENSION, lines[i].cap) <= 0)
-			return err_set(err, -EOPNOTSUPP, KVM_PATH " lacks %s (%s): take a newer kernel; `hull-hv --probe` lists all",
-				       lines[i].key, lines[i].text);
+			return err_set(err, -EOPNOTSUPP, KVM_PATH " lacks %s (%s): take a newer kernel; `hull-hv --probe` lists "
+				       "all", lines[i].key, lines[i].text);
 	}
 	return 0;
 }

@@ -8,7 +8,8 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
-enum { MSR_TSC = 0x10, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_DEFAULT = 0x2ff, MSR_MC0 = 0x400, MAX_MSRS = 1024, NESTED_BYTES = 16384 };
+enum { MSR_TSC = 0x10, MSR_DEBUGCTL = 0x1d9, MSR_MTRR_DEFAULT = 0x2ff, MSR_MC0 = 0x400 };
+enum { MAX_MSRS = 1024, NESTED_BYTES = 16384 };
 
 /* What a guest can write and KVM's list leaves out: MTRRs, debug control, machine check banks. */
 static const struct { uint32_t first, count; } more_msrs[] = {
@@ -136,7 +137,7 @@ void vcpu_state_restore(int fd, const struct vcpu_state *s)
 	struct kvm_vcpu_events events = s->events;
 	struct kvm_mp_state now;
 
-	/* Asking for the state makes KVM carry out a pending INIT or SIPI: after the reset it would start an AP on stale memory. */
+	/* Asking makes KVM carry out a pending INIT or SIPI now: after the reset it would start an AP on stale memory. */
 	(void)!ioctl(fd, KVM_GET_MP_STATE, &now);
 	if (s->nested)
 		put(fd, KVM_SET_NESTED_STATE, s->nested, "nested state");

@@ -143,8 +143,8 @@ static void exit_internal_error(struct vcpu *v)
 	char bytes[3 * 15 + 1] = "not given by this KVM";
 
 	if (r->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
-		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM internal error %u (%#llx, %#llx); the kernel's "
-			 "log may say more", v->index, rip_of(v), r->internal.suberror,
+		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM internal error %u (%#llx, %#llx); the "
+			 "kernel's log may say more", v->index, rip_of(v), r->internal.suberror,
 			 r->internal.ndata > 0 ? (unsigned long long)r->internal.data[0] : 0,
 			 r->internal.ndata > 1 ? (unsigned long long)r->internal.data[1] : 0);
 		return;
@@ -185,8 +185,8 @@ static void handle(struct vcpu *v)
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
 		return;
 	case KVM_EXIT_UNKNOWN:
-		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": the CPU left the guest for a reason that KVM does not "
-			 "know (hardware reason %#llx)", v->index, rip_of(v), (unsigned long long)r->hw.hardware_exit_reason);
+		snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": the CPU left the guest for a reason that KVM "
+			 "does not know (hardware reason %#llx)", v->index, rip_of(v), (unsigned long long)r->hw.hardware_exit_reason);
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		exit_internal_error(v);
@@ -217,7 +217,8 @@ static void exit_error(struct vcpu *v, int code)
 	const char *why = code == ENOMEM ? "; this machine is out of memory" :
 			  code == EHWPOISON ? "; memory of this machine is broken: take another cloud VM" : "";
 
-	snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM_RUN: %s%s", v->index, rip_of(v), strerror(code), why);
+	snprintf(v->failure, sizeof v->failure, "vCPU %u at %#" PRIx64 ": KVM_RUN: %s%s", v->index, rip_of(v), strerror(code),
+		 why);
 }
 
 static void *loop(void *arg)
@@ -228,7 +229,8 @@ static void *loop(void *arg)
 	snprintf(name, sizeof name, "vcpu%u", v->index);
 	pthread_setname_np(pthread_self(), name);
 	v->thread = pthread_self();
-	atomic_store(&v->running, true);	/* partner: vcpu_kick, which has set immediate_exit when it does not see this yet */
+	/* partner: vcpu_kick, which has set immediate_exit when it does not see this yet */
+	atomic_store(&v->running, true);
 	atomic_store(&v->first_run_ns, now_ns());
 	for (;;) {
 		if (!ioctl(v->fd, KVM_RUN, 0)) {

@@ -99,11 +99,30 @@ static void impossible_ranges_are_refused(void)
 	check_eq(bus_add(&bus, &wraps), (uint64_t)-EINVAL);
 }
 
+/* KVM cuts accesses at a page's end. */
+static void odd_sizes_are_split(void)
+{
+	struct file a = { 0 };
+	struct bus_range r = { .base = 0x10, .len = 8, .ops = &ops, .ctx = &a };
+	struct bus bus = { 0 };
+
+	check_eq(bus_add(&bus, &r), 0);
+	for (unsigned size = 3; size <= 7; size++) {
+		a = (struct file){ 0 };
+		bus_write(&bus, 0x10, size, 0x8877665544332211);
+		check_eq(a.writes, size == 4 ? 1 : size);
+		check_eq(a.reg[size - 1], 0x11 * size);
+		check_eq(a.reg[size], 0);
+		check_eq(bus_read(&bus, 0x10, size), 0x8877665544332211 & ((1ull << (8 * size)) - 1));
+	}
+}
+
 static const struct test tests[] = {
 	{ "accesses reach their range", accesses_reach_their_range },
 	{ "nobody reads as ones", nobody_reads_as_ones },
 	{ "an access across a border is split", an_access_across_a_border_is_split },
 	{ "the higher priority answers, also after a hit of the lower", the_higher_priority_answers },
+	{ "sizes of 3, 5, 6 and 7 are split", odd_sizes_are_split },
 	{ "ranges may leave", ranges_may_leave },
 	{ "impossible ranges are refused", impossible_ranges_are_refused },
 	{ NULL, NULL },

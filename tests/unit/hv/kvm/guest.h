@@ -145,8 +145,9 @@ static inline void guest_end(struct guest *g)
 
 static inline void guest_describe(struct env *env)
 {
-	env->cpu = (struct env_cpu){ .sockets = 1, .cores = 1, .threads = 1, .vendor = "AuthenticAMD", .model_name = "Test processor",
-				     .family = 15, .model = 6, .stepping = 1, .phys_bits = 40, .max_leaf = 13, .max_ext_leaf = 0x80000008 };
+	env->cpu = (struct env_cpu){ .sockets = 1, .cores = 1, .threads = 1, .vendor = "AuthenticAMD",
+				     .model_name = "Test processor", .family = 15, .model = 6, .stepping = 1, .phys_bits = 40,
+				     .max_leaf = 13, .max_ext_leaf = 0x80000008 };
 	env->cpu.words[ENV_CPUID_1_EDX] = 0x078bfbfd;
 	env->cpu.words[ENV_CPUID_80000001_EDX] = 0x20100800;
 }
