@@ -98,7 +98,7 @@ void kvm_cpuid_report_missing(const struct kvm_vm *vm, const struct env *env)
 	size_t n = 0;
 
 	if (sizes && (sizes->eax & 0xff) < env->cpu.phys_bits)
-		log_warn("this machine has %u physical address bits, the environment says %u: what stands past them can't be reached",
+		log_warn("this machine has %u physical address bits, the environment says %u: what is past them is lost",
 			 sizes->eax & 0xff, env->cpu.phys_bits);
 	for (unsigned w = 0; w < ENV_CPUID_WORDS; w++) {
 		uint32_t gone = env->cpu.words[w] & ~possible(vm, (enum env_cpuid_word)w);

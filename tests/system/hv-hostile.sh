@@ -55,7 +55,7 @@ said() {
 
 # attack NAME HULL-HV SEED MOST-KIB
 attack() {
-	local name=$1 hv=$2 seed=$3 most=$4 status kib=0 why= counts
+	local name=$1 hv=$2 seed=$3 most=$4 status kib=0 counts why=
 
 	printf '%b' "$(printf '\\x%02x\\x%02x\\x%02x\\x%02x' $((seed & 255)) $((seed >> 8 & 255)) 90 165)" |
 		dd of="$work/rom" bs=1 seek=$((0x3fff8)) conv=notrunc status=none
