@@ -10,6 +10,7 @@
 #include "hv/kvm/cpuid.h"
 #include "hv/stats.h"
 #include "lib/bits.h"
+#include "lib/scope.h"
 
 /* Entries of KVM's ring: it is one page, and the kernel's macro for this wants a PAGE_SIZE. */
 #define COALESCED_MAX ((4096 - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
@@ -276,34 +277,60 @@ static int create_vcpus(struct machine *m, struct err *err)
 	return r;
 }
 
-static int create(struct machine *m, struct err *err)
+static int read_env(struct machine *m, struct err *err)
 {
-	const struct options *o = m->options;
-	int r = env_load(o->env, &m->env, err);
+	int r = env_load(m->options->env, &m->env, err);
 
-	if (r)
-		return r;
-	layout_init(&m->layout, m->env);
-	r = r ? r : create_loop(m, err);
-	r = r ? r : watch_signals(m, err);
-	r = r ? r : kvm_vm_create(&m->vm, err);
-	r = r ? r : ram_create(&m->ram, m->env, &m->layout, &m->mem, o->memory_lock, err);
-	r = r ? r : create_chipset(m, err);
+	if (!r)
+		layout_init(&m->layout, m->env);
+	return r;
+}
+
+static int create_vm(struct machine *m, struct err *err)
+{
+	return kvm_vm_create(&m->vm, err);
+}
+
+static int create_ram(struct machine *m, struct err *err)
+{
+	return ram_create(&m->ram, m->env, &m->layout, &m->mem, m->options->memory_lock, err);
+}
+
+static int create_life(struct machine *m, struct err *err)
+{
 	life_init(&m->life, m->loop, &m->lock, m->vcpu, env_cpu_count(m->env),
 		  &(struct life_ops){ .reset = on_reset, .ctx = m });
-	m->life.no_reboot = o->no_reboot;
-	r = r ? r : board_create(m, err);
-	r = r ? r : slots_create(m, err);
-	r = r ? r : create_firmware(m, err);
-	r = r ? r : create_memory_slots(m, err);
-	r = r ? r : create_vcpus(m, err);
-	r = r ? r : kvm_vm_save_chips(m->vm, &m->chips, err);
-	r = r ? r : board_connect(m, err);
-	r = r ? r : check_placement(m, err);
-	r = r ? r : start_firmware(m, err);
-	if (!r)
-		kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
-	return r;
+	m->life.no_reboot = m->options->no_reboot;
+	return 0;
+}
+
+static int save_chips(struct machine *m, struct err *err)
+{
+	return kvm_vm_save_chips(m->vm, &m->chips, err);
+}
+
+/* The start-up list, in the order of need; machine_free is its reverse. */
+static const struct { const char *what; int (*make)(struct machine *m, struct err *err); } steps[] = {
+	{ "environment", read_env },	{ "event loop", create_loop },	{ "signals", watch_signals },
+	{ "VM", create_vm },		{ "memory", create_ram },	{ "chipset", create_chipset },
+	{ "life", create_life },	{ "board", board_create },	{ "slots", slots_create },
+	{ "firmware", create_firmware }, { "memory slots", create_memory_slots }, { "vCPUs", create_vcpus },
+	{ "interrupt chips", save_chips }, { "consoles", board_connect }, { "placement", check_placement },
+	{ "power-on", start_firmware },
+};
+
+static int create(struct machine *m, struct err *err)
+{
+	for (size_t i = 0; i < array_len(steps); i++) {
+		uint64_t start = loop_now_ns();
+		int r = steps[i].make(m, err);
+
+		if (r)
+			return r;
+		log_debug("start-up: %s: %llu us", steps[i].what, (unsigned long long)(loop_now_ns() - start) / 1000);
+	}
+	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
+	return 0;
 }
 
 int machine_create(const struct options *options, uint64_t start_ns, struct machine **out, struct err *err)

@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The main job, whole: scripts/demo builds dc-web01, runs it at home, boots the same disk in the test cloud and compares.
+# Usage: tests/system/demo.sh [O]
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+O=${1:-build}
+mkdir -p "$O/check"
+log=$O/check/demo.out
+scripts/demo "$O" >"$log" 2>&1
+status=$?
+failed=0
+verdict() {	# verdict NAME COMMAND…
+	local name=$1
+
+	shift
+	if "$@"; then echo "PASS $name"; else echo "FAIL $name: see $log"; failed=1; fi
+}
+facts=$(sed -n 's/^\([0-9]*\) facts compared, .*/\1/p' "$log")
+verdict "demo ends with status 0" [ $status -eq 0 ]
+verdict "the disk's own boot loader, kernel and getty ran in the cloud" grep -q 'login prompt' "$log"
+verdict "nginx answered at the server's old address" grep -q 'web: 192.0.2.10 answered .* 200 OK' "$log"
+verdict "at least 150 facts were compared" [ "${facts:-0}" -ge 150 ]
+verdict "no fact differs" grep -q '^[0-9]* facts compared, 0 differences$' "$log"
+verdict "the last line tells the time" grep -qE '^demo: done in [0-9.]+ s$' <(tail -n 1 "$log")
+exit $failed
