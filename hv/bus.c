@@ -81,8 +81,10 @@ uint64_t bus_read(struct bus *bus, uint64_t addr, unsigned size)
 	struct bus_range *r = whole(size) ? find(bus, addr, size) : NULL;
 	uint64_t val = 0;
 
-	if (r)
+	if (r) {
+		r->hits++;
 		return r->ops->read(r->ctx, addr - r->base, size);
+	}
 	if (size == 1) {
 		bus->unclaimed++;
 		return 0xff;
@@ -97,6 +99,7 @@ void bus_write(struct bus *bus, uint64_t addr, unsigned size, uint64_t val)
 	struct bus_range *r = whole(size) ? find(bus, addr, size) : NULL;
 
 	if (r) {
+		r->hits++;
 		r->ops->write(r->ctx, addr - r->base, size, size < 8 ? val & ((1ull << (size * 8)) - 1) : val);
 		return;
 	}

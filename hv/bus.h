@@ -22,6 +22,7 @@ struct bus_range {
 	void *ctx;
 	const char *name;		/* for traces, static */
 	int priority;			/* the highest answers; BARs use 0, the chipset's 1, the board's 2 */
+	uint64_t hits;			/* accesses answered, also over moves */
 	bool mapped, overlaps;		/* the bus's own */
 };
 

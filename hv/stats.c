@@ -25,6 +25,24 @@ static json_t *exits(const struct machine *m)
 	return o;
 }
 
+/* Accesses by the name of what answered them. */
+static json_t *devices(const struct machine *m)
+{
+	const struct bus *const buses[] = { &m->ports, &m->mmio };
+	json_t *o = json_object();
+
+	for (unsigned b = 0; b < 2; b++) {
+		for (unsigned i = 0; i < buses[b]->count; i++) {
+			const struct bus_range *r = buses[b]->range[i];
+			json_int_t before = json_integer_value(json_object_get(o, r->name));
+
+			if (r->hits)
+				json_object_set_new(o, r->name, json_integer(before + (json_int_t)r->hits));
+		}
+	}
+	return o;
+}
+
 static json_t *wires(const struct machine *m)
 {
 	json_t *o = json_object();
@@ -60,6 +78,7 @@ int stats_write(const struct machine *m, const char *path, struct err *err)
 	json_object_set_new(o, "run_us", json_integer((json_int_t)((now - first) / 1000)));
 	json_object_set_new(o, "resets", json_integer((json_int_t)m->life.resets));
 	json_object_set_new(o, "exits", exits(m));
+	json_object_set_new(o, "accesses", devices(m));
 	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
 	json_object_set_new(o, "nics", wires(m));
 	r = snprintf(tmp, sizeof tmp, "%s.new", path) >= (int)sizeof tmp ? -ENAMETOOLONG : 0;

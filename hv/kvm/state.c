@@ -31,12 +31,20 @@ struct vcpu_state {
 	struct kvm_msrs *msrs;		/* values after creation, without the TSC */
 };
 
-static void save_msr(int fd, struct vcpu_state *s, uint32_t index)
+/* Values of many registers in few calls: KVM reads up to the first it can't, which is then left out. */
+static void read_msrs(int fd, struct kvm_msrs *out, const uint32_t *index, unsigned count, struct kvm_msrs *scratch)
 {
-	struct { struct kvm_msrs head; struct kvm_msr_entry entry; } one = { .head.nmsrs = 1, .entry.index = index };
+	for (unsigned at = 0; at < count; at++) {
+		int got;
 
-	if (s->msrs->nmsrs < MAX_MSRS && index != MSR_TSC && ioctl(fd, KVM_GET_MSRS, &one) == 1)
-		s->msrs->entries[s->msrs->nmsrs++] = one.entry;
+		scratch->nmsrs = count - at;
+		for (unsigned i = at; i < count; i++)
+			scratch->entries[i - at] = (struct kvm_msr_entry){ .index = index[i] };
+		got = ioctl(fd, KVM_GET_MSRS, scratch);
+		for (int i = 0; i < got; i++)
+			out->entries[out->nmsrs++] = scratch->entries[i];
+		at += got > 0 ? (unsigned)got : 0;
+	}
 }
 
 /* The registers KVM wants saved, from its own list; those that can't be read here fall out. */
@@ -45,18 +53,25 @@ static int save_msrs(int fd, struct vcpu_state *s, struct err *err)
 	auto_free struct kvm_msr_list *list = calloc(1, sizeof *list + MAX_MSRS * sizeof list->indices[0]);
 	auto_close int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
+	auto_free struct kvm_msrs *scratch = calloc(1, sizeof *scratch + MAX_MSRS * sizeof scratch->entries[0]);
+	uint32_t index[MAX_MSRS];
+	unsigned count = 0;
+
 	s->msrs = calloc(1, sizeof *s->msrs + MAX_MSRS * sizeof s->msrs->entries[0]);
-	if (!list || !s->msrs)
+	if (!list || !scratch || !s->msrs)
 		return err_set(err, -ENOMEM, "no memory");
 	list->nmsrs = MAX_MSRS;
 	if (kvm < 0 || ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list))
 		return err_set(err, -errno, "KVM_GET_MSR_INDEX_LIST: %s", strerror(errno));
 	for (unsigned i = 0; i < array_len(more_msrs); i++) {
-		for (uint32_t n = 0; n < more_msrs[i].count; n++)
-			save_msr(fd, s, more_msrs[i].first + n);
+		for (uint32_t n = 0; n < more_msrs[i].count && count < MAX_MSRS; n++)
+			index[count++] = more_msrs[i].first + n;
 	}
-	for (unsigned i = 0; i < list->nmsrs; i++)
-		save_msr(fd, s, list->indices[i]);
+	for (unsigned i = 0; i < list->nmsrs && count < MAX_MSRS; i++) {
+		if (list->indices[i] != MSR_TSC)
+			index[count++] = list->indices[i];
+	}
+	read_msrs(fd, s->msrs, index, count, scratch);
 	return 0;
 }
 

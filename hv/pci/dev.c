@@ -212,7 +212,8 @@ void pci_dev_update_bars(struct pci_dev *dev)
 		}
 		if (addr == ~0ull)
 			continue;
-		b->range = (struct bus_range){ .base = addr, .len = b->size, .ops = &bar_ops, .ctx = b, .name = dev->name };
+		b->range = (struct bus_range){ .base = addr, .len = b->size, .ops = &bar_ops, .ctx = b, .name = dev->name,
+						.hits = b->range.hits };
 		if (!bus_add(bus, &b->range))
 			dev->ops.bar_mapped(dev->ctx, i, addr);
 	}
