@@ -2,12 +2,15 @@
 #include "hv/options.h"
 #include <errno.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "lib/scope.h"
 
 enum { OPT_ENV = 256, OPT_PLACEMENT, OPT_DISK, OPT_NIC, OPT_CONSOLE, OPT_COM2, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE,
-	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON, OPT_VERSION };
+	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON,
+	OPT_VERBOSE, OPT_QUIET, OPT_HELP, OPT_VERSION, OPT_END };
 
 enum { NAME_MAX_LEN = 31 };	/* env_pci.name, env_disk.name */
 #define SHORT ":vqh"	/* ':' first: a missing value is told from an unknown option */
@@ -30,12 +33,47 @@ static const struct option table[] = {
 	{ "power-timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "probe", no_argument, NULL, OPT_PROBE },
 	{ "json", no_argument, NULL, OPT_JSON },
-	{ "verbose", no_argument, NULL, 'v' },
-	{ "quiet", no_argument, NULL, 'q' },
-	{ "help", no_argument, NULL, 'h' },
+	{ "verbose", no_argument, NULL, OPT_VERBOSE },
+	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 },
 };
+
+/* What an option does: its value, or that it is there, goes into the member at `at` or the placement's `key`. */
+enum kind { TEXT, FLAG, LEVEL, SECONDS, NAMED, KEY, READ_BEFORE };
+
+static const struct field {
+	enum kind kind;
+	size_t at;
+	const char *key;
+	enum log_level level;
+} fields[OPT_END - OPT_ENV] = {
+#define AT(member) .at = offsetof(struct options, member)
+	[OPT_ENV - OPT_ENV] = { TEXT, AT(env) },
+	[OPT_PLACEMENT - OPT_ENV] = { READ_BEFORE },
+	[OPT_DISK - OPT_ENV] = { NAMED, .key = "disk" },
+	[OPT_NIC - OPT_ENV] = { NAMED, .key = "nic" },
+	[OPT_CONSOLE - OPT_ENV] = { KEY, .key = "console.com1" },
+	[OPT_COM2 - OPT_ENV] = { KEY, .key = "console.com2" },
+	[OPT_KERNEL - OPT_ENV] = { TEXT, AT(kernel) },
+	[OPT_INITRD - OPT_ENV] = { TEXT, AT(initrd) },
+	[OPT_APPEND - OPT_ENV] = { TEXT, AT(append) },
+	[OPT_FIRMWARE - OPT_ENV] = { TEXT, AT(firmware) },
+	[OPT_MEMORY_LOCK - OPT_ENV] = { FLAG, AT(memory_lock) },
+	[OPT_NO_REBOOT - OPT_ENV] = { FLAG, AT(no_reboot) },
+	[OPT_STATS - OPT_ENV] = { TEXT, AT(stats) },
+	[OPT_DEBUG_LOG - OPT_ENV] = { TEXT, AT(debug_log) },
+	[OPT_TIMEOUT - OPT_ENV] = { SECONDS },
+	[OPT_PROBE - OPT_ENV] = { FLAG, AT(probe) },
+	[OPT_JSON - OPT_ENV] = { FLAG, AT(json) },
+	[OPT_VERBOSE - OPT_ENV] = { LEVEL, .level = LOG_DEBUG },
+	[OPT_QUIET - OPT_ENV] = { LEVEL, .level = LOG_ERROR },
+	[OPT_HELP - OPT_ENV] = { FLAG, AT(help) },
+	[OPT_VERSION - OPT_ENV] = { FLAG, AT(version) },
+#undef AT
+};
+_Static_assert(array_len(table) == array_len(fields) + 1, "each option has its field");
 
 void options_usage(void)
 {
@@ -124,72 +162,41 @@ static int refuse(int c, char **argv, struct err *err)
 
 	if (c == ':')
 		return err_set(err, -EINVAL, "%s wants a value; see hull-hv --help", word);
-	if (optopt >= OPT_ENV || (optopt && !strncmp(word, "--", 2)))
+	if (optopt >= OPT_ENV)
 		return err_set(err, -EINVAL, "%s: this option takes no value; see hull-hv --help", word);
 	return err_set(err, -EINVAL, "%s: unknown option; see hull-hv --help", optopt ? letter : word);
 }
 
+static int long_form(int c)
+{
+	return c == 'v' ? OPT_VERBOSE : c == 'q' ? OPT_QUIET : c == 'h' ? OPT_HELP : c;
+}
+
 static int apply(struct options *o, int c, struct err *err)
 {
-	switch (c) {
-	case OPT_ENV:
-		o->env = optarg;
+	const struct field *f = &fields[long_form(c) - OPT_ENV];
+	void *member = (char *)o + f->at;
+
+	switch (f->kind) {
+	case TEXT:
+		*(const char **)member = optarg;
 		return 0;
-	case OPT_PLACEMENT:
+	case FLAG:
+		*(bool *)member = true;
 		return 0;
-	case OPT_DISK:
-		return set_named(o, "disk", optarg, err);
-	case OPT_NIC:
-		return set_named(o, "nic", optarg, err);
-	case OPT_CONSOLE:
-		return config_set(o->placement, "console.com1", optarg, err);
-	case OPT_COM2:
-		return config_set(o->placement, "console.com2", optarg, err);
-	case OPT_KERNEL:
-		o->kernel = optarg;
+	case LEVEL:
+		o->log_level = f->level;
 		return 0;
-	case OPT_INITRD:
-		o->initrd = optarg;
-		return 0;
-	case OPT_APPEND:
-		o->append = optarg;
-		return 0;
-	case OPT_FIRMWARE:
-		o->firmware = optarg;
-		return 0;
-	case OPT_MEMORY_LOCK:
-		o->memory_lock = true;
-		return 0;
-	case OPT_NO_REBOOT:
-		o->no_reboot = true;
-		return 0;
-	case OPT_STATS:
-		o->stats = optarg;
-		return 0;
-	case OPT_DEBUG_LOG:
-		o->debug_log = optarg;
-		return 0;
-	case OPT_TIMEOUT:
+	case SECONDS:
 		return set_timeout(o, optarg, err);
-	case OPT_PROBE:
-		o->probe = true;
-		return 0;
-	case OPT_JSON:
-		o->json = true;
-		return 0;
-	case 'v':
-		o->log_level = LOG_DEBUG;
-		return 0;
-	case 'q':
-		o->log_level = LOG_ERROR;
-		return 0;
-	case 'h':
-		o->help = true;
-		return 0;
-	default:	/* OPT_VERSION: the last of the table */
-		o->version = true;
-		return 0;
+	case NAMED:
+		return set_named(o, f->key, optarg, err);
+	case KEY:
+		return config_set(o->placement, f->key, optarg, err);
+	case READ_BEFORE:
+		break;
 	}
+	return 0;
 }
 
 int options_parse(struct options *o, int argc, char **argv, struct err *err)

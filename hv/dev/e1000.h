@@ -16,7 +16,8 @@ struct e1000;
 
 /* env gives MAC, PCI ids and name and must outlive the NIC, as clock and port must; the port stays the caller's.
  * Connects to the port, asking for plain frames. -ENOMEM. */
-int e1000_create(struct e1000 **nic, const struct env_pci *env, struct clock *clock, struct net_port *port, struct err *err) must_check;
+int e1000_create(struct e1000 **nic, const struct env_pci *env, struct clock *clock, struct net_port *port,
+		 struct err *err) must_check;
 void e1000_free(struct e1000 *nic);	/* NULL is fine; disconnects from the port */
 struct pci_dev *e1000_pci(struct e1000 *nic);	/* to attach */
 

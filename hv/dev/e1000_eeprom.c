@@ -2,8 +2,8 @@
 /* The EEPROM behind EERD and EECD (§5, §13.4.3-4): 64 words. What the guest writes lasts until the power goes. */
 #include "hv/dev/e1000_priv.h"
 
-enum { EECD_SK = BIT(0), EECD_CS = BIT(1), EECD_DI = BIT(2), EECD_DO = BIT(3), EECD_FWE = 3u << 4, EECD_REQ = BIT(6), EECD_GNT = BIT(7),
-	EECD_PRES = BIT(8) };
+enum { EECD_SK = BIT(0), EECD_CS = BIT(1), EECD_DI = BIT(2), EECD_DO = BIT(3), EECD_FWE = 3u << 4, EECD_REQ = BIT(6),
+	EECD_GNT = BIT(7), EECD_PRES = BIT(8) };
 enum { EERD_START = BIT(0), EERD_DONE = BIT(4) };
 /* start bit, two bits of opcode, six of address; a write then has 16 of data */
 enum { COMMAND_BITS = 9, WRITE_BITS = 25, OP_EXTENDED = 4, OP_WRITE = 5, OP_READ = 6, OP_ERASE = 7 };

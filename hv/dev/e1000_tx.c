@@ -5,8 +5,9 @@
 #include "lib/log.h"
 
 /* first command word, bits 31:24, and second word */
-enum { CMD_EOP = BIT(24), CMD_IFCS = BIT(25), CMD_IC = BIT(26), CMD_TSE = BIT(26), CMD_RS = BIT(27), CMD_RPS = BIT(28), CMD_DEXT = BIT(29),
-	CMD_VLE = BIT(30), TUCMD_TCP = BIT(24), TUCMD_IP = BIT(25), STA_DD = BIT(0), POPTS_IXSM = BIT(0), POPTS_TXSM = BIT(1) };
+enum { CMD_EOP = BIT(24), CMD_IFCS = BIT(25), CMD_IC = BIT(26), CMD_TSE = BIT(26), CMD_RS = BIT(27), CMD_RPS = BIT(28),
+	CMD_DEXT = BIT(29), CMD_VLE = BIT(30), TUCMD_TCP = BIT(24), TUCMD_IP = BIT(25), STA_DD = BIT(0),
+	POPTS_IXSM = BIT(0), POPTS_TXSM = BIT(1) };
 enum { TYPE_CONTEXT = 0, TYPE_DATA = 1 };
 
 struct desc { uint64_t addr; uint32_t cmd, opts; };

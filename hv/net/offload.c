@@ -78,7 +78,8 @@ bool net_layers_find(const uint8_t *frame, size_t len, bool ip_end, struct net_l
 	return (!l->tcp || header >= 20) && l->payload <= l->end;
 }
 
-static int check_segments(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, struct net_layers *l, unsigned *segments)
+static int check_segments(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, struct net_layers *l,
+			  unsigned *segments)
 {
 	unsigned type = hdr->gso_type & ~VIRTIO_NET_HDR_GSO_ECN, size = le16toh(hdr->gso_size);
 
@@ -96,7 +97,8 @@ static int check_segments(const struct virtio_net_hdr_v1 *hdr, const uint8_t *fr
 	return *segments <= NET_SEGMENTS_MAX ? 0 : -EINVAL;
 }
 
-int net_offload_check(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, struct net_layers *layers, unsigned *segments)
+int net_offload_check(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, struct net_layers *layers,
+		      unsigned *segments)
 {
 	size_t start = le16toh(hdr->csum_start), at = start + le16toh(hdr->csum_offset);
 

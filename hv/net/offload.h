@@ -15,8 +15,8 @@
 #define NET_SEGMENTS_MAX 1400
 #define NET_GSO_UDP_L4 5	/* VIRTIO_NET_HDR_GSO_UDP_L4, younger than some kernel headers */
 
-enum { NET_ETH_HEADER = 14, NET_ETH_MIN = 60, NET_ETH_VLAN = 0x8100, NET_ETH_QINQ = 0x88a8, NET_ETH_IPV4 = 0x0800, NET_ETH_IPV6 = 0x86dd,
-	NET_IP_TCP = 6, NET_IP_UDP = 17 };
+enum { NET_ETH_HEADER = 14, NET_ETH_MIN = 60, NET_ETH_VLAN = 0x8100, NET_ETH_QINQ = 0x88a8, NET_ETH_IPV4 = 0x0800,
+	NET_ETH_IPV6 = 0x86dd, NET_IP_TCP = 6, NET_IP_UDP = 17 };
 
 /* Where the headers of a frame are. 0: there is none. */
 struct net_layers {

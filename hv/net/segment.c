@@ -35,7 +35,8 @@ static void fix_headers(uint8_t *seg, size_t len, const struct net_layers *l, un
 		put_be16(l4 + 4, l4_len);
 	}
 	put_be16(csum, 0);
-	sum = (uint16_t)~net_sum_fold(net_sum(net_sum_be16(net_sum_pseudo(ip, l->v6, l->tcp ? NET_IP_TCP : NET_IP_UDP), l4_len), l4, l4_len));
+	sum = (uint16_t)~net_sum_fold(
+		net_sum(net_sum_be16(net_sum_pseudo(ip, l->v6, l->tcp ? NET_IP_TCP : NET_IP_UDP), l4_len), l4, l4_len));
 	net_sum_store(csum, sum ? sum : 0xffff);
 }
 

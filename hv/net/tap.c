@@ -149,7 +149,13 @@ static void destroy(struct net_port *p)
 	free(t);
 }
 
-static const struct net_port_ops ops = { .name = "tap", .send = send_frame, .resume = resume, .set_offload = set_offload, .free = destroy };
+static const struct net_port_ops ops = {
+	.name = "tap",
+	.send = send_frame,
+	.resume = resume,
+	.set_offload = set_offload,
+	.free = destroy,
+};
 
 static int open_device(const char *name, struct err *err)
 {
@@ -169,7 +175,8 @@ static int check_exists(const char *name, struct err *err)
 		return err_set(err, -EINVAL, "\"%s\" is no name for a network device: 1 to %d characters without '/'", name ?: "", IFNAMSIZ - 1);
 	if (if_nametoindex(name))
 		return 0;
-	return err_set(err, -ENODEV, "network device %s does not exist: make it with `ip tuntap add dev %s mode tap vnet_hdr`", name, name);
+	return err_set(err, -ENODEV, "network device %s does not exist: make it with `ip tuntap add dev %s mode tap vnet_hdr`",
+		       name, name);
 }
 
 static int attach(int fd, const char *name, struct err *err)

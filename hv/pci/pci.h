@@ -99,7 +99,8 @@ struct pci_dev {
 
 /* The way out of the tree: implemented by the machine, and by tests. */
 struct pci_host_ops {
-	void (*intx)(void *ctx, uint8_t root_devfn, unsigned pin, int level);	/* pin 0…3 = INTA…D on the root bus, after swizzling; told of each source's changes only, so it counts sources */
+	/* pin 0…3 = INTA…D on the root bus, after swizzling; told of each source's changes only, so it counts sources */
+	void (*intx)(void *ctx, uint8_t root_devfn, unsigned pin, int level);
 	void (*msi)(void *ctx, uint64_t addr, uint32_t data);
 };
 
@@ -112,7 +113,8 @@ struct pci_host {
 	uint32_t config_address;	/* 0xcf8 */
 };
 
-void pci_host_init(struct pci_host *host, const struct pci_host_ops *ops, void *ctx, struct bus *ports, struct bus *mmio, struct mem *mem);
+void pci_host_init(struct pci_host *host, const struct pci_host_ops *ops, void *ctx, struct bus *ports, struct bus *mmio,
+		   struct mem *mem);
 
 /* Describe. Order: init, capabilities and BARs, then attach; attach keeps what stands in config as the reset state. */
 void pci_dev_init(struct pci_dev *dev, const char *name, const struct pci_id *id, const struct pci_dev_ops *ops, void *ctx);
@@ -137,7 +139,7 @@ bool pci_dev_msi_on(const struct pci_dev *dev);		/* MSI enabled */
 bool pci_dev_msix_on(const struct pci_dev *dev);	/* MSI-X enabled */
 void pci_dev_send_msi(struct pci_dev *dev);
 void pci_dev_send_msix(struct pci_dev *dev, unsigned vector);	/* pended while masked; out-of-range vectors are dropped */
-/* Drive the device's interrupt the way it is configured now: MSI on a rising level when on, else INTx. For single-vector devices. */
+/* For single-vector devices: drive the interrupt the way it is configured now, MSI on a rising level when on, else INTx. */
 void pci_dev_set_irq(struct pci_dev *dev, int level);
 uint64_t pci_dev_config_read(struct pci_dev *dev, unsigned off, unsigned size);
 void pci_dev_config_write(struct pci_dev *dev, unsigned off, unsigned size, uint64_t val);

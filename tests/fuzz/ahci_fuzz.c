@@ -8,7 +8,8 @@
 #include "lib/bits.h"
 #include "tests/unit/hv/block/fault.h"
 
-enum { RAM = 1 << 20, DISK_SIZE = 1 << 20, BAR5 = 0xfebf1000u, BAR4 = 0xc000, LIST = 0x1000, FIS = 0x2000, TABLE = 0x4000, DATA = 0x20000 };
+enum { RAM = 1 << 20, DISK_SIZE = 1 << 20, BAR5 = 0xfebf1000u, BAR4 = 0xc000, LIST = 0x1000, FIS = 0x2000, TABLE = 0x4000,
+	DATA = 0x20000 };
 
 static void intx(void *ctx, uint8_t devfn, unsigned pin, int level) { }
 static void msi(void *ctx, uint64_t addr, uint32_t data) { }

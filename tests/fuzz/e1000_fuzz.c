@@ -8,11 +8,11 @@
 #include "tests/unit/hv/dev/e1000_rig.h"
 
 enum { OPS = 400 };
-enum op { WRITE, READ, WRITE_ANY, READ_ANY, POKE, DESCRIPTOR, FRAME, WIRE_FRAME, ADVANCE, CARRIER, PORT_WRITE, PORT_READ, COMMAND, RESUME, KICK,
-	REFILL, OP_COUNT };
+enum op { WRITE, READ, WRITE_ANY, READ_ANY, POKE, DESCRIPTOR, FRAME, WIRE_FRAME, ADVANCE, CARRIER, PORT_WRITE, PORT_READ, COMMAND,
+	RESUME, KICK, REFILL, OP_COUNT };
 
-static const uint16_t registers[] = { CTRL, STATUS, EECD, EERD, MDIC, 0x38, ICR, ITR, ICS, IMS, IMC, RCTL, TCTL, RDBAL, RDBAL + 4, RDLEN, RDH, RDT,
-	TDBAL, TDBAL + 4, TDLEN, TDH, TDT, MPC, GPRC, GORCL, GORCH, RXCSUM, MTA, RAL, RAH, VFTA };
+static const uint16_t registers[] = { CTRL, STATUS, EECD, EERD, MDIC, 0x38, ICR, ITR, ICS, IMS, IMC, RCTL, TCTL, RDBAL, RDBAL + 4,
+	RDLEN, RDH, RDT, TDBAL, TDBAL + 4, TDLEN, TDH, TDT, MPC, GPRC, GORCL, GORCH, RXCSUM, MTA, RAL, RAH, VFTA };
 
 static void poke(struct rig *r, uint32_t at, struct rbuf *b, unsigned len)
 {
@@ -56,35 +56,63 @@ static void wire_frame(struct rig *r, struct rbuf *b)
 	(void)fake_port_give(&r->port, &hdr, frame, len);
 }
 
-static void step(struct rig *r, struct rbuf *b)
+static unsigned register_of(struct rbuf *b)
 {
-	unsigned size = 1u << (rbuf_u8(b) & 3);
+	return registers[rbuf_u8(b) % (sizeof registers / sizeof registers[0])];
+}
 
-	switch ((enum op)(rbuf_u8(b) % OP_COUNT)) {
-	case WRITE: {
-		unsigned reg = registers[rbuf_u8(b) % (sizeof registers / sizeof registers[0])];
+/* The driver's accesses to registers, ports and the ring. */
+static void touch(struct rig *r, struct rbuf *b, enum op op, unsigned size)
+{
+	unsigned at;
 
-		rig_set(r, reg, rbuf_le32(b));
+	switch (op) {
+	case WRITE:
+		at = register_of(b);
+		rig_set(r, at, rbuf_le32(b));
 		break;
-	}
 	case READ:
-		rig_get(r, registers[rbuf_u8(b) % (sizeof registers / sizeof registers[0])]);
+		rig_get(r, register_of(b));
 		break;
-	case WRITE_ANY: {
-		unsigned off = rbuf_le32(b) % (0x20000 - 8);
-
-		bus_write(&r->mmio, RIG_REGS + off, size, rbuf_le64(b));
+	case WRITE_ANY:
+		at = rbuf_le32(b) % (0x20000 - 8);
+		bus_write(&r->mmio, RIG_REGS + at, size, rbuf_le64(b));
 		break;
-	}
 	case READ_ANY:
 		bus_read(&r->mmio, RIG_REGS + rbuf_le32(b) % (0x20000 - 8), size);
 		break;
-	case POKE: {
-		uint32_t at = rbuf_le32(b);
-
-		poke(r, at & 0x8000 ? at : RIG_TX_RING + at % 0x2000, b, 16);
+	case PORT_WRITE:
+		at = rbuf_u8(b) % 60;
+		bus_write(&r->ports, RIG_IO + at, size > 4 ? 4 : size, rbuf_le32(b));
+		break;
+	case PORT_READ:
+		bus_read(&r->ports, RIG_IO + rbuf_u8(b) % 60, size > 4 ? 4 : size);
+		break;
+	case COMMAND:
+		pci_dev_config_write(e1000_pci(r->nic), PCI_COMMAND, 2, rbuf_u8(b) | (size & 1 ? 6 : 0));
+		break;
+	case KICK:
+		rig_kick(r);
+		break;
+	case REFILL:
+		rig_set(r, RDT, (rig_get(r, RDH) + 7) % 8);
+		break;
+	default:
 		break;
 	}
+}
+
+static void step(struct rig *r, struct rbuf *b)
+{
+	unsigned size = 1u << (rbuf_u8(b) & 3);
+	enum op op = (enum op)(rbuf_u8(b) % OP_COUNT);
+	uint32_t at;
+
+	switch (op) {
+	case POKE:
+		at = rbuf_le32(b);
+		poke(r, at & 0x8000 ? at : RIG_TX_RING + at % 0x2000, b, 16);
+		break;
 	case DESCRIPTOR:
 		descriptor(r, b);
 		break;
@@ -100,29 +128,11 @@ static void step(struct rig *r, struct rbuf *b)
 	case CARRIER:
 		net_wire_set_carrier(&r->port.port, rbuf_u8(b) & 1);
 		break;
-	case PORT_WRITE: {
-		unsigned off = rbuf_u8(b) % 60;
-
-		bus_write(&r->ports, RIG_IO + off, size > 4 ? 4 : size, rbuf_le32(b));
-		break;
-	}
-	case PORT_READ:
-		bus_read(&r->ports, RIG_IO + rbuf_u8(b) % 60, size > 4 ? 4 : size);
-		break;
-	case COMMAND:
-		pci_dev_config_write(e1000_pci(r->nic), PCI_COMMAND, 2, rbuf_u8(b) | (size & 1 ? 6 : 0));
-		break;
 	case RESUME:
 		net_port_resume(&r->port.port);
 		break;
-	case KICK:
-		rig_kick(r);
-		break;
-	case REFILL:
-		rig_set(r, RDT, (rig_get(r, RDH) + 7) % 8);
-		break;
-	case OP_COUNT:
-		break;
+	default:
+		touch(r, b, op, size);
 	}
 }
 

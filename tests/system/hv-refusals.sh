@@ -48,7 +48,7 @@ if [ ! -e /dev/kvm ]; then
 	echo "SKIP refusals behind KVM: this machine has no /dev/kvm"
 	exit $failed
 fi
-run=($hv --env "$work/ok.dtb")
+run=("$hv" --env "$work/ok.dtb")
 refuse "no volume for a disk" 1 'disk sda has no volume: give --disk sda=PATH' "${run[@]}"
 refuse "volume is not there" 1 'disk sda: .*nowhere.*No such file' "${run[@]}" --disk sda="$work/nowhere"
 refuse "volume is a folder" 1 'disk sda: .*' "${run[@]}" --disk sda="$work"

@@ -168,7 +168,10 @@ static inline void prd(struct rig *r, unsigned port, unsigned tag, unsigned i, u
 	put_le32(p + 12, len - 1);
 }
 
-static inline uint32_t prdbc(struct rig *r, unsigned port, unsigned tag) { return get_le32(r->ram + base(port) + AT_LIST + tag * 32 + 4); }
+static inline uint32_t prdbc(struct rig *r, unsigned port, unsigned tag)
+{
+	return get_le32(r->ram + base(port) + AT_LIST + tag * 32 + 4);
+}
 
 /* Issue in slot 0 and report the task file. */
 static inline uint32_t run(struct rig *r, unsigned port, struct cmd c)

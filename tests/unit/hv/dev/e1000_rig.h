@@ -13,10 +13,11 @@
 #define RIG_IO 0xc000u
 
 enum { RIG_TX_RING = 0x1000, RIG_RX_RING = 0x2000, RIG_TX_BUF = 0x10000, RIG_RX_BUF = 0x80000, RIG_RX_STRIDE = 0x4000 };
-enum { CTRL = 0x0, STATUS = 0x8, EECD = 0x10, EERD = 0x14, MDIC = 0x20, ICR = 0xc0, ITR = 0xc4, ICS = 0xc8, IMS = 0xd0, IMC = 0xd8, RCTL = 0x100,
-	TCTL = 0x400, RDBAL = 0x2800, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818, TDBAL = 0x3800, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818,
-	MPC = 0x4010, GPRC = 0x4074, BPRC = 0x4078, GPTC = 0x4080, GORCL = 0x4088, GORCH = 0x408c, RNBC = 0x40a0, TORL = 0x40c0, TPR = 0x40d0,
-	TPT = 0x40d4, TSCTC = 0x40f8, RXCSUM = 0x5000, MTA = 0x5200, RAL = 0x5400, RAH = 0x5404, VFTA = 0x5600 };
+enum { CTRL = 0x0, STATUS = 0x8, EECD = 0x10, EERD = 0x14, MDIC = 0x20, ICR = 0xc0, ITR = 0xc4, ICS = 0xc8,
+	IMS = 0xd0, IMC = 0xd8, RCTL = 0x100, TCTL = 0x400, RDBAL = 0x2800, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818,
+	TDBAL = 0x3800, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818, MPC = 0x4010, GPRC = 0x4074, BPRC = 0x4078,
+	GPTC = 0x4080, GORCL = 0x4088, GORCH = 0x408c, RNBC = 0x40a0, TORL = 0x40c0, TPR = 0x40d0, TPT = 0x40d4,
+	TSCTC = 0x40f8, RXCSUM = 0x5000, MTA = 0x5200, RAL = 0x5400, RAH = 0x5404, VFTA = 0x5600 };
 enum { TXDW = 1, TXQE = 2, LSC = 4, RXDMT0 = 0x10, RXO = 0x40, RXT0 = 0x80 };
 enum { EOP = 1, IFCS = 2, IC = 4, TSE = 4, RS = 8, DEXT = 0x20, VLE = 0x40 };
 
@@ -59,8 +60,8 @@ static inline struct rig *rig_create(void)
 
 	if (!r)
 		abort();
-	r->env = (struct env_pci){ .kind = ENV_PCI_E1000, .name = "net0", .vendor_id = 0x8086, .device_id = 0x100e, .subsystem_vendor = 0x1af4,
-				   .subsystem_device = 0x1100, .revision = 3, .mac = { 0x52, 0x54, 0, 0, 0, 1 } };
+	r->env = (struct env_pci){ .kind = ENV_PCI_E1000, .name = "net0", .vendor_id = 0x8086, .device_id = 0x100e,
+				   .subsystem_vendor = 0x1af4, .subsystem_device = 0x1100, .revision = 3, .mac = { 0x52, 0x54, 0, 0, 0, 1 } };
 	fake_clock_init(&r->clock);
 	fake_port_init(&r->port);
 	pci_host_init(&r->host, &rig_host_ops, r, &r->ports, &r->mmio, &r->mem);
@@ -147,7 +148,8 @@ static inline uint8_t *rig_tx_data(struct rig *r, uint64_t addr, unsigned len, u
 }
 
 /* tucmd: 1 TCP, 2 IPv4, 4 TSE */
-static inline uint8_t *rig_tx_context(struct rig *r, bool v6, bool tcp, unsigned tucmd, unsigned payload, unsigned header, unsigned mss)
+static inline uint8_t *rig_tx_context(struct rig *r, bool v6, bool tcp, unsigned tucmd, unsigned payload, unsigned header,
+				       unsigned mss)
 {
 	unsigned l4 = v6 ? 54 : 34;
 	uint64_t offsets = 14 | 24 << 8 | (v6 ? 0 : 33ull << 16) | (uint64_t)l4 << 32 | (uint64_t)(l4 + (tcp ? 16 : 6)) << 40;

@@ -4,8 +4,8 @@
 #include "tests/unit/suite.h"
 
 enum { DD = 1, END = 2, IXSM = 4, VP = 8, TCPCS = 0x20, IPCS = 0x40, PIF = 0x80, TCPE = 0x20, IPE = 0x40 };
-enum { UPE = 1 << 3, MPE = 1 << 4, LPE = 1 << 5, BAM = 1 << 15, BSIZE_256 = 3 << 16, BSIZE_1024 = 1 << 16, VFE = 1 << 18, CFIEN = 1 << 19,
-	BSEX = 1 << 25, SECRC = 1 << 26 };
+enum { UPE = 1 << 3, MPE = 1 << 4, LPE = 1 << 5, BAM = 1 << 15, BSIZE_256 = 3 << 16, BSIZE_1024 = 1 << 16, VFE = 1 << 18,
+	CFIEN = 1 << 19, BSEX = 1 << 25, SECRC = 1 << 26 };
 
 static uint8_t frame[NET_FRAME_MAX];
 
@@ -219,8 +219,8 @@ static void a_partial_checksum_is_completed_before_delivery(void)
 	rig_free(r);
 }
 
-static const struct virtio_net_hdr_v1 gso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = 1000,
-					      .csum_start = 34, .csum_offset = 16 };
+static const struct virtio_net_hdr_v1 gso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+					      .gso_size = 1000, .csum_start = 34, .csum_offset = 16 };
 
 static void a_super_frame_is_segmented(void)
 {

@@ -95,8 +95,8 @@ static int packet_socket(const char *name)
 
 static void exchange(struct wire_rig *w, int fd)
 {
-	struct virtio_net_hdr_v1 gso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4, .gso_size = htole16(1448),
-					 .hdr_len = htole16(54), .csum_start = htole16(34), .csum_offset = htole16(16) };
+	struct virtio_net_hdr_v1 gso = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+					 .gso_size = htole16(1448), .hdr_len = htole16(54), .csum_start = htole16(34), .csum_offset = htole16(16) };
 	size_t len;
 
 	net_port_set_offload(w->port, 0);

@@ -163,7 +163,8 @@ static void a_bridge_swizzles_pins(void)
 static void config_reaches_behind_bridges_by_bus_number(void)
 {
 	struct world *w = setup();
-	struct env_pci env = { .kind = ENV_PCI_ROOT_PORT, .vendor_id = 0x1b36, .device_id = 0xc, .slot = 3, .chassis = 1, .hotplug = true };
+	struct env_pci env = { .kind = ENV_PCI_ROOT_PORT, .vendor_id = 0x1b36, .device_id = 0xc,
+			       .slot = 3, .chassis = 1, .hotplug = true };
 	static struct pci_bridge b;
 
 	pci_bridge_init(&b, &env, &w->host, true);
