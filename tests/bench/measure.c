@@ -175,7 +175,7 @@ static void print_counters(pid_t pid)
 	static const char root[] = "/sys/kernel/debug/kvm";
 	DIR *d = opendir(root);
 	struct dirent *e;
-	unsigned long long value;
+	unsigned long long value, user = 0;
 	char path[512];
 	FILE *f;
 
@@ -185,14 +185,17 @@ static void print_counters(pid_t pid)
 		for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 			snprintf(path, sizeof path, "%s/%s/%s", root, e->d_name, names[i]);
 			f = fopen(path, "r");
-			if (f && fscanf(f, "%llu", &value) == 1)
+			if (f && fscanf(f, "%llu", &value) == 1) {
 				printf("%s %llu\n", names[i], value);
+				user += strcmp(names[i], "io_exits") && strcmp(names[i], "mmio_exits") ? 0 : value;
+			}
 			if (f)
 				fclose(f);
 		}
 	}
 	if (d)
 		closedir(d);
+	printf("user_exits %llu\n", user);	/* port and MMIO exits: the ones a VMM's devices cause */
 }
 
 static void stop(pid_t pid)
