@@ -347,7 +347,7 @@ static void describe(struct ahci *a)
 	};
 	struct pci_dev *d = &a->pci;
 
-	pci_dev_init(d, e->name, &id, &pci_ops, a);
+	pci_dev_init(d, e->name[0] ? e->name : "ahci", &id, &pci_ops, a);
 	pci_dev_set_pin(d, 1);
 	/* Capabilities are chained in the order they are added: 0x80 first, as the chip shows them. */
 	pci_dev_add_msi(d, 0x80, true);
