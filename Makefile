@@ -56,7 +56,7 @@ $(O)/bin/hull: $(call objs,$(HULL_SRC)) $(O)/lib/libhull.a
 $(O)/bin/hull-hv: $(call objs,hv/main.c) $(O)/lib/libhv.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # Runs inside servers of any age: static, and never sanitized.
-$(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h)
+$(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h) lib/version.h
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=gnu17 -O2 -Wall -Wextra $(if $(CI),-Werror) -static -o $@ $(PRINT_SRC)
 
 $(O)/obj/%.o: %.c

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull-fingerprint: every fact the operating system sees of its machine, and the difference between two such lists. */
+#include "lib/version.h"
 #include "tools/fingerprint/source.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@ static const char usage[] =
 	"  -j, --json       print one JSON object instead of lines\n"
 	"  -r, --root=DIR   read below DIR instead of / (a copy of /sys, /proc, /run, /dev, /etc); leaves out what only\n"
 	"                   the live machine can say: CPUID words, IP and permanent MAC addresses\n"
-	"  -h, --help       print this text\n";
+	"  -h, --help       print this text\n"
+	"      --version    print the version\n";
 
 static int finish(int status)
 {
@@ -72,7 +74,8 @@ static int diff(const char *home, const char *cloud)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"json", no_argument, NULL, 'j'}, {"root", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'}, {0}};
+		{"json", no_argument, NULL, 'j'}, {"root", required_argument, NULL, 'r'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	const char *root = "";
 	bool json = false;
 	int c;
@@ -87,6 +90,9 @@ int main(int argc, char **argv)
 			break;
 		case 'h':
 			fputs(usage, stdout);
+			return finish(SAME);
+		case 'V':
+			puts("hull-fingerprint " HULL_VERSION);
 			return finish(SAME);
 		default:
 			fputs(usage, stderr);

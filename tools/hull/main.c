@@ -4,11 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 #include "lib/scope.h"
+#include "lib/version.h"
 #include "tools/hull/hull.h"
-
-#ifndef HULL_VERSION
-#define HULL_VERSION "0.1"
-#endif
 
 static int run_fingerprint(const struct command *self, int argc, char **argv);
 static int run_help(const struct command *self, int argc, char **argv);
@@ -95,7 +92,9 @@ static void print_help(void)
 	printf("Hull keeps a server the same server while it moves.\n\nusage: hull COMMAND [ARGUMENT…]\n\n");
 	for (size_t i = 0; command_at(i); i++)
 		printf("  %-16s %s\n", command_at(i)->words, command_at(i)->summary);
-	printf("\n`hull help COMMAND` says more; `hull --version` prints the version. Manual pages: hull(1), hull-env(1).\n");
+	printf("\n  -h, --help       this text; after a command: how it is used\n"
+	       "  --version        print the version\n"
+	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-fingerprint(1).\n");
 }
 
 static void print_command(const struct command *c)

@@ -134,6 +134,7 @@ static void wrong_words_are_named(void)
 {
 	check_refused("--frobnicate: unknown option; see hull-hv --help", "--env", "a", "--frobnicate");
 	check_refused("-x: unknown option; see hull-hv --help", "--env", "a", "-vx");
+	check_refused("-x: unknown option; see hull-hv --help", "--probe", "-xv");
 	check_refused("--env wants a value; see hull-hv --help", "--env");
 	check_refused("--disk wants a value; see hull-hv --help", "--env", "a", "--disk");
 	check_refused("--no-reboot=now: this option takes no value; see hull-hv --help", "--env", "a", "--no-reboot=now");
