@@ -281,9 +281,14 @@ static int read_env(struct machine *m, struct err *err)
 {
 	int r = env_load(m->options->env, &m->env, err);
 
-	if (!r)
-		layout_init(&m->layout, m->env);
-	return r;
+	if (r)
+		return r;
+	/* The schema knows it, no model does: saying so beats a server that finds its timer gone. */
+	if (m->env->hpet)
+		return err_set(err, -ENOTSUP, "%s: /chipset: hpet: hull-hv has no HPET yet; remove the property to run without",
+			       m->options->env);
+	layout_init(&m->layout, m->env);
+	return 0;
 }
 
 static int create_vm(struct machine *m, struct err *err)

@@ -13,14 +13,12 @@ enum { EXIT_START = 1, EXIT_USAGE = 2 };
 /* With one of 0, 1 and 2 closed, the next file opened takes its number, and log lines would end in a server's disk. */
 static bool hold_standard_files(void)
 {
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-	return fd > STDERR_FILENO;
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		/* open takes the lowest free number, which is fd */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			return false;
+	}
+	return true;
 }
 
 static int run(const struct options *o, uint64_t start_ns)

@@ -49,6 +49,15 @@ if [ ! -e /dev/kvm ]; then
 	exit $failed
 fi
 run=("$hv" --env "$work/ok.dtb")
+sed 's/serial0;/serial0; hpet;/' tools/sample/dc-web01.dts >"$work/hpet.dts"
+"$O/bin/hull" env compile "$work/hpet.dts" "$work/hpet.dtb" || { echo "FAIL hpet environment"; failed=1; }
+refuse "HPET, which is not modelled" 1 'chipset: hpet: hull-hv has no HPET yet' "$hv" --env "$work/hpet.dtb" --disk sda="$work/sda"
+if unshare -m true 2>/dev/null; then
+	# shellcheck disable=SC2016
+	refuse "no /dev/kvm" 1 '/dev/kvm does not exist' unshare -m sh -c 'mount -t tmpfs none /dev && exec "$@"' sh "${run[@]}" --disk sda="$work/sda"
+else
+	echo "SKIP no /dev/kvm: mount namespaces can not be made here"
+fi
 refuse "no volume for a disk" 1 'disk sda has no volume: give --disk sda=PATH' "${run[@]}"
 refuse "volume is not there" 1 'disk sda: .*nowhere.*No such file' "${run[@]}" --disk sda="$work/nowhere"
 refuse "volume is a folder" 1 'disk sda: .*' "${run[@]}" --disk sda="$work"
