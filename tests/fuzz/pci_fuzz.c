@@ -119,7 +119,7 @@ static void add_device(struct rig *r, unsigned i, struct pci_bus *bus, unsigned 
 	if (i == 1)
 		pci_dev_add_msi(d, 0, true);
 	else
-		pci_dev_add_msix(d, 33, 1, 0, 0x800);
+		pci_dev_add_msix(d, 0, 33, 1, 0, 0x800);
 	if (i == 2)
 		pci_dev_add_express(d, 0, 0);
 	need(!pci_bus_attach(bus, d, device, 0));

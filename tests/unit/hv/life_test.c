@@ -135,7 +135,7 @@ static void one_reset(struct cpu *c)
 {
 	if (c->index == 2 && c->steps == 1)
 		life_ask_reset(&c->rig->life);
-	if (c->steps == 1000)
+	if (c->steps >= 1000 && atomic_load(&c->rig->resets))
 		life_ask_end(&c->rig->life, LIFE_FORCED_OFF);
 }
 
