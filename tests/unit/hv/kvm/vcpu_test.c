@@ -421,6 +421,37 @@ static void coalesced_writes_stand_in_order(void)
 	guest_end(g);
 }
 
+/* Has the master PIC latched this line? The kernel injects by descriptor a little later. */
+static bool pic_pending(struct guest *g, unsigned line)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_PIC_MASTER };
+
+	for (unsigned i = 0; i < 100000; i++) {
+		if (ioctl(g->vm->vm_fd, KVM_GET_IRQCHIP, &chip))
+			return false;
+		if (chip.chip.pic.irr & BIT(line))
+			return true;
+	}
+	return false;
+}
+
+static void a_descriptor_raises_an_interrupt_line(void)
+{
+	static const uint8_t code[] = { DONE };
+	struct guest *g = GUEST(code);
+	int fd;
+
+	if (!g)
+		return;
+	fd = eventfd(0, EFD_NONBLOCK);
+	check_eq(kvm_vm_bind_irqfd(g->vm, 5, fd), 0);
+	check_eq(kvm_vm_bind_irqfd(g->vm, 5, fd), (uint64_t)-EBUSY);
+	check_eq(eventfd_write(fd, 1), 0);
+	check(pic_pending(g, 5));
+	guest_end(g);
+	close(fd);
+}
+
 static void a_doorbell_rings_for_each_size(void)
 {
 	static const uint8_t code[] = {
@@ -470,6 +501,7 @@ static const struct test tests[] = {
 	{ "reset leaves x2APIC mode", reset_leaves_x2apic_mode },
 	{ "reset forgets a pending SIPI", reset_forgets_a_pending_sipi },
 	{ "coalesced writes stand in order and do not stop the guest", coalesced_writes_stand_in_order },
+	{ "a descriptor raises an interrupt line", a_descriptor_raises_an_interrupt_line },
 	{ "a doorbell rings for writes of each size", a_doorbell_rings_for_each_size },
 	{ NULL, NULL },
 };
