@@ -324,6 +324,14 @@ static const struct { const char *what; int (*make)(struct machine *m, struct er
 	{ "power-on", start_firmware },
 };
 
+/* Ports whose writes may be seen late, at the next exit: POST codes, firmware's log, and a VGA's registers that nobody has. */
+static void coalesce(struct machine *m)
+{
+	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
+	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_CONSOLE, 1);
+	kvm_vm_coalesce_ports(m->vm, 0x3c0, 0x20);
+}
+
 static int create(struct machine *m, struct err *err)
 {
 	for (size_t i = 0; i < array_len(steps); i++) {
@@ -334,7 +342,7 @@ static int create(struct machine *m, struct err *err)
 			return r;
 		log_debug("start-up: %s: %llu us", steps[i].what, (unsigned long long)(loop_now_ns() - start) / 1000);
 	}
-	kvm_vm_coalesce_ports(m->vm, DEBUGPORT_POST, 1);
+	coalesce(m);
 	return 0;
 }
 
