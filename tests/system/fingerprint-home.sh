@@ -7,7 +7,7 @@ set -uo pipefail
 O=$(realpath -m "${1:-build}")
 top=$(dirname "$(realpath "$0")")/../..
 image=$O/sample/dc-web01.img
-[ -e "$image" ] || { echo "skip: $image is not built (make sample)"; exit 77; }
+"$top/tools/sample/build" "$O" || { echo "FAIL sample server: it could not be built"; exit 1; }
 tmp=$(mktemp -d "$O/sample/test.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 failed=0
@@ -15,16 +15,16 @@ failed=0
 check() {
 	local what=$1
 	shift
-	if "$@" > "$tmp/why" 2>&1; then echo "ok - $what"; else
-		echo "not ok - $what"; tail -20 "$tmp/why" | sed 's/^/    /'; failed=1
+	if "$@" > "$tmp/why" 2>&1; then echo "PASS $what"; else
+		echo "FAIL $what: $(tail -1 "$tmp/why")"; tail -20 "$tmp/why" | sed 's/^/    /'; failed=1
 	fi
 }
 fact() { grep -qxE -- "$1" "$tmp/1.facts" || { echo "expected: $1"; grep -F "${1%% =*}" "$tmp/1.facts"; return 1; }; }
 
 cp --sparse=always "$image" "$tmp/disk.img"
 for n in 1 2; do
-	"$top/tools/sample/home" --disk "$tmp/disk.img" --facts "$tmp/$n.facts" "$O" || { echo "not ok - start $n at home"; exit 1; }
-	echo "ok - start $n at home"
+	"$top/tools/sample/home" --disk "$tmp/disk.img" --facts "$tmp/$n.facts" "$O" || { echo "FAIL start $n at home"; exit 1; }
+	echo "PASS start $n at home"
 done
 check "at least 150 facts" [ "$(wc -l < "$tmp/1.facts")" -ge 150 ]
 check "two starts on the same hardware show no difference" "$O/bin/hull-fingerprint" diff "$tmp/1.facts" "$tmp/2.facts"
