@@ -28,20 +28,26 @@ CFLAGS += -Wno-tsan
 endif
 
 # Parsers of hostile bytes are held to -Wconversion.
-PARSERS := lib hv/dev hv/pci hv/block hv/net hv/fw
+PARSERS := lib crypto hv/dev hv/pci hv/block hv/net hv/fw hv/mgmt lma
 
 rwild = $(sort $(foreach d,$(wildcard $(1)/*),$(call rwild,$(d),$(2)) $(filter $(2),$(d))))
 objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
 
 LIB_SRC := $(call rwild,lib,%.c)
+CRYPTO_SRC := $(call rwild,crypto,%.c)
+LMA_SRC := $(filter-out lma/main.c,$(call rwild,lma,%.c))
 HV_SRC := $(filter-out hv/main.c,$(call rwild,hv,%.c))
 HULL_SRC := $(wildcard tools/hull/*.c)
 PRINT_SRC := $(wildcard tools/fingerprint/*.c)
 TEST_SRC := $(call rwild,tests/unit,%.c)
 SUITES := $(patsubst tests/unit/%_test.c,%,$(filter %_test.c,$(TEST_SRC)))
 
-BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint
-LIBS = -lfdt -ljansson -luring
+BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(if $(wildcard lma/main.c),$(O)/bin/hull-lma)
+ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+# What hull-hv links: it starts often and stays small. Its library for NBD is loaded when a placement asks for it.
+HV_LIBS := -lfdt -ljansson -luring -lcrypto
+CRYPTO_LIBS := -lcryptsetup -lssl -lcrypto -largon2 -ltss2-esys -ltss2-mu -ltss2-tctildr -ltss2-rc
+LIBS := -lfdt -ljansson -luring $(CRYPTO_LIBS)
 
 .PHONY: all programs unit fuzz check demo bench lint setup appliance sample clean FORCE
 all: setup-build
@@ -50,13 +56,16 @@ programs: $(BIN)
 
 # ---- programs
 $(O)/lib/libhull.a: $(call objs,$(LIB_SRC))
+$(O)/lib/libhullcrypto.a: $(call objs,$(CRYPTO_SRC))
 $(O)/lib/libhv.a: $(call objs,$(HV_SRC))
 $(O)/lib/%.a:
 	$(call say,AR,$@)mkdir -p $(@D); rm -f $@; ar rcs $@ $(filter %.o,$^)
 
-$(O)/bin/hull: $(call objs,$(HULL_SRC)) $(O)/lib/libhull.a
-	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -lfdt -ljansson
-$(O)/bin/hull-hv: $(call objs,hv/main.c) $(O)/lib/libhv.a $(O)/lib/libhull.a
+$(O)/bin/hull: $(call objs,$(HULL_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(O)/bin/hull-hv: $(call objs,hv/main.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(HV_LIBS)
+$(O)/bin/hull-lma: $(call objs,lma/main.c $(LMA_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # Runs inside servers of any age: static, and never sanitized.
 $(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h) lib/version.h
@@ -71,7 +80,7 @@ $(O)/gen/suites.inc: FORCE
 	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$(echo $$s | tr / _), \"$$s\")"; done > $@.new; \
 	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(call objs,tests/unit/runner.c): $(O)/gen/suites.inc
-$(O)/bin/unit: $(call objs,$(TEST_SRC)) $(O)/lib/libhv.a $(O)/lib/libhull.a
+$(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) -lcunit
 # make unit [T=hv/dev] runs the suites whose name starts with T
 unit: $(O)/bin/unit
@@ -83,7 +92,7 @@ FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,add
 fuzz_obj = $(patsubst %.c,$(O)/fuzz/obj/%.o,$(1))
 $(O)/fuzz/obj/%.o: %.c
 	$(call say,FUZZ,$<)mkdir -p $(@D); clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(HV_SRC))
+$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(CRYPTO_SRC) $(HV_SRC) $(LMA_SRC))
 	$(Q)rm -f $@; ar rcs $@ $^
 $(O)/fuzz/bin/%: $(O)/fuzz/obj/tests/fuzz/%_fuzz.o $(O)/fuzz/libfuzz.a
 	$(call say,LD,$@)mkdir -p $(@D); clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LIBS)

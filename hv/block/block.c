@@ -42,6 +42,26 @@ void block_submit(struct block *b, struct block_req *req)
 		b->ops->submit(b, req);
 }
 
+void block_plug(struct block *b)
+{
+	for (; b; b = b->lower) {
+		if (b->ops->plug) {
+			b->ops->plug(b);
+			break;
+		}
+	}
+}
+
+void block_unplug(struct block *b)
+{
+	for (; b; b = b->lower) {
+		if (b->ops->unplug) {
+			b->ops->unplug(b);
+			break;
+		}
+	}
+}
+
 void block_drain(struct block *b)
 {
 	if (b->ops->drain)

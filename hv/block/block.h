@@ -31,6 +31,12 @@ struct block_ops {
 	/* Wait until nothing is in flight (loop thread or start-up/exit only). */
 	void (*drain)(struct block *b);
 	void (*free)(struct block *b);	/* nothing in flight; frees the layers below too */
+	/*
+	 * Between plug and unplug a layer may hold requests back to hand them on together. Calls nest. Optional: a layer without
+	 * them passes both on to `lower`.
+	 */
+	void (*plug)(struct block *b);
+	void (*unplug)(struct block *b);
 };
 
 struct block {
@@ -38,9 +44,12 @@ struct block {
 	uint64_t size;			/* bytes */
 	uint32_t logical, physical;	/* sector bytes the layer can serve */
 	bool readonly, can_discard;
+	struct block *lower;		/* the one layer below; NULL: the lowest, or several below */
 };
 
 /* Checks range, alignment and op against b, completes bad requests with -EINVAL / -EROFS, passes good ones on. */
 void block_submit(struct block *b, struct block_req *req);
+void block_plug(struct block *b);
+void block_unplug(struct block *b);
 void block_drain(struct block *b);
 void block_free(struct block *b);	/* drains; NULL is fine */

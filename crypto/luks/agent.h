@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, so that the hypervisor itself
+ * parses no header, runs no Argon2id and opens no link for keys. It is `hull volume agent`, which stands beside
+ * hull-hv. Client half: agent_client.c (hv); server half: agent_serve.c (tools/hull). They talk over a SOCK_SEQPACKET pair, one
+ * struct agent_message each way at a time; both halves check every field. The agent ends when the socket closes.
+ */
+#pragma once
+#include <sys/types.h>
+#include "crypto/luks/layout.h"
+#include "crypto/secret.h"
+
+enum agent_kind {
+	/* hv → agent */
+	AGENT_OPEN = 1,		/* source, volume, header, name, server, lma, lma_token → AGENT_OPENED or AGENT_FAILED */
+	AGENT_ROTATE,		/* volume, header, key, zone → AGENT_BEGIN, (AGENT_FREEZE, AGENT_THAW)…, AGENT_DONE or AGENT_FAILED */
+	AGENT_FROZEN,		/* answer to AGENT_BEGIN and AGENT_FREEZE: go on */
+	AGENT_STOP,		/* instead of AGENT_FROZEN: leave it there */
+	/* agent → hv */
+	AGENT_OPENED,		/* layout, key: what opened the volume */
+	AGENT_BEGIN,		/* layout.segment[0]: the new key; boundary, total */
+	AGENT_FREEZE,		/* off, len */
+	AGENT_THAW,		/* boundary, total */
+	AGENT_DONE,
+	AGENT_FAILED,		/* code, text */
+};
+
+enum { AGENT_VERSION = 1, AGENT_TEXT = 480, AGENT_PATH = 1024, AGENT_NAME = 64, AGENT_KEY = 512 };
+
+struct agent_message {
+	uint32_t version, kind;
+	int32_t code;
+	char text[AGENT_TEXT];
+	char source[AGENT_PATH];	/* crypto/keysource.h */
+	char volume[AGENT_PATH], header[AGENT_PATH];	/* header "": in the volume */
+	char name[AGENT_NAME], server[AGENT_NAME];	/* of the volume; of the server it belongs to */
+	char lma[AGENT_PATH], lma_token[AGENT_PATH];
+	uint64_t zone, off, len, boundary, total;
+	uint32_t key_len;
+	uint8_t key[AGENT_KEY];
+	struct luks_layout layout;
+};
+
+/* ---- client (hv). Messages stand in secret memory; calls are for the loop's thread. */
+struct agent;
+int agent_start(struct agent **agent, struct err *err) must_check;	/* finds hull beside this program; HULL_AGENT overrides */
+int agent_fd(const struct agent *agent);		/* readable when a message is there; non-blocking */
+struct agent_message *agent_message(struct agent *agent);	/* the one to fill in, zeroed by each agent_send */
+int agent_send(struct agent *agent, enum agent_kind kind, struct err *err) must_check;
+/* The next message, checked; valid until the next call. wait: until it is there. -EAGAIN, -EPIPE: the agent ended. */
+int agent_receive(struct agent *agent, bool wait, const struct agent_message **msg, struct err *err) must_check;
+void agent_free(struct agent *agent);	/* closes, reaps the child, wipes; NULL is fine */
+
+/* ---- server. Serves fd until it closes; the exit status. */
+int agent_serve(int fd);

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/hull/hull.h"
+
+const struct command keys_commands[] = {
+	{ NULL },
+};
