@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include "hv/block/crypt_priv.h"
+#include "lib/bits.h"
 #include "lib/loop.h"
 
 #define KEEP (256u << 10)		/* bytes of buffers that an idle layer may keep */
@@ -78,10 +79,10 @@ static void piece_done(struct block_req *below, int result)
 /* How far the request's next piece goes: what a buffer holds, and one key. */
 static uint64_t piece_end(const struct crypt *c, const struct block_req *req, uint64_t off)
 {
-	uint64_t end = req->off + req->len, most = (off & ~(uint64_t)(c->unit - 1)) + CRYPT_PIECE;
+	uint64_t end = req->off + req->len, mask = c->unit - 1, most = (off & ~mask) + CRYPT_PIECE;
 
 	if (req->op == BLOCK_DISCARD)
-		return end;
+		return end & ~mask;
 	if (end > most)
 		end = most;
 	return off < c->boundary && end > c->boundary ? c->boundary : end;
@@ -125,7 +126,7 @@ static void issue(struct crypt *c, struct block_req *req, uint64_t off, uint64_t
 	p->index = at->index;
 	p->skip = at->skip;
 	p->req = (struct block_req){ .op = req->op, .fua = req->fua, .off = c->data_off + off, .len = p->len, .done = piece_done };
-	at->issued += p->len;
+	at->issued = req->op == BLOCK_DISCARD ? req->len : at->issued + p->len;
 	at->holds++;
 	if (req->op != BLOCK_DISCARD) {
 		inside = off & (xts_sector(p->key->xts) - 1);
@@ -189,18 +190,6 @@ void crypt_pump(struct crypt *c)
 
 /* ---- the layer */
 
-/* Only whole crypto sectors: the rest of one would no longer decrypt. False when none is left. */
-static bool trim_discard(const struct crypt *c, struct block_req *req)
-{
-	uint64_t mask = c->unit - 1, off = (req->off + mask) & ~mask, end = (req->off + req->len) & ~mask;
-
-	if (off >= end)
-		return false;
-	req->off = off;
-	req->len = end - off;
-	return true;
-}
-
 static void submit(struct block *b, struct block_req *req)
 {
 	struct crypt *c = crypt_of(b);
@@ -209,11 +198,16 @@ static void submit(struct block *b, struct block_req *req)
 		block_submit(b->lower, req);
 		return;
 	}
-	if (req->op == BLOCK_DISCARD && !trim_discard(c, req)) {
-		req->done(req, 0);
-		return;
-	}
 	*crypt_cursor(req) = (struct crypt_cursor){ 0 };
+	if (req->op == BLOCK_DISCARD) {	/* whole crypto sectors: the rest of one would no longer decrypt */
+		uint64_t first = bits_align_up(req->off, c->unit);
+
+		if (first >= piece_end(c, req, first)) {
+			req->done(req, 0);
+			return;
+		}
+		crypt_cursor(req)->issued = first - req->off;
+	}
 	push(&c->waiting, req);
 	crypt_pump(c);
 }

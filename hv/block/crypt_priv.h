@@ -5,6 +5,7 @@
  * frozen zone. All under the device lock.
  */
 #pragma once
+#include <assert.h>
 #include "crypto/xts.h"
 #include "hv/block/crypt.h"
 #include "lib/scope.h"
@@ -15,7 +16,7 @@
 
 /* Where a request stands: its priv. */
 struct crypt_cursor {
-	uint64_t issued;		/* bytes handed on; len when no more follow */
+	uint64_t issued;		/* bytes handed on or passed over; len when no more follow */
 	uint64_t skip;			/* of iov[index] */
 	uint32_t index;
 	uint32_t holds;			/* pieces in flight, and one while the layer itself looks at it */

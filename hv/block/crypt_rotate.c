@@ -71,13 +71,14 @@ int block_crypt_rotate_begin(struct block *b, const struct luks_segment *fresh, 
 int block_crypt_freeze(struct block *b, uint64_t off, uint64_t len, void (*done)(void *ctx), void *ctx)
 {
 	struct crypt *c = crypt_of(b);
+	uint64_t mask = c->unit - 1;
 
 	if (c->zone_off != c->zone_end)
 		return -EBUSY;
 	if (!len || off >= c->b.size)
 		return -EINVAL;
-	c->zone_off = off;
-	c->zone_end = len < c->b.size - off ? off + len : c->b.size;
+	c->zone_off = off & ~mask;
+	c->zone_end = len < c->b.size - off ? (off + len + mask) & ~mask : c->b.size;
 	c->zone_empty = done;
 	c->zone_ctx = ctx;
 	crypt_check_zone(c);
