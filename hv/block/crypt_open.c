@@ -20,7 +20,6 @@ static int check_segments(const struct luks_layout *l, uint64_t *end, struct err
 		return err_set(err, -EINVAL, "volume's segments leave a gap: the first ends at %llu, the second begins at %llu",
 			(ull)s[0].len, (ull)s[1].off);
 	s += l->segment_count - 1;
-	*end = 0;
 	if (s->len && __builtin_add_overflow(s->off, s->len, end))
 		return err_set(err, -EINVAL, "volume's last segment is beyond any size");
 	return 0;
@@ -30,7 +29,7 @@ static int check_segments(const struct luks_layout *l, uint64_t *end, struct err
 static int measure(struct crypt *c, const struct luks_layout *l, struct err *err)
 {
 	const struct block *lower = c->b.lower;
-	uint64_t grain = c->unit > lower->logical ? c->unit : lower->logical, end, room, size;
+	uint64_t grain = c->unit > lower->logical ? c->unit : lower->logical, end = 0, room, size;
 	int r = check_segments(l, &end, err);
 
 	if (r)
@@ -40,6 +39,7 @@ static int measure(struct crypt *c, const struct luks_layout *l, struct err *err
 			(ull)l->data_off, lower->logical);
 	if (l->data_off >= lower->size)
 		return err_set(err, -EINVAL, "volume's data begin at %llu, but it has %llu bytes", (ull)l->data_off, (ull)lower->size);
+	c->data_off = l->data_off;
 	room = lower->size - l->data_off;
 	size = l->data_len ? l->data_len : end ? end : room;
 	if (size > room)
