@@ -178,12 +178,12 @@ static void wait_done(struct file *f)
 /* The threads always ring: what was reaped meanwhile costs the loop a look. */
 static void quiet(struct file *f) {}
 
-static bool listen(struct file *f)
+static bool listen_again(struct file *f)
 {
 	return false;
 }
 
 const struct file_engine_ops file_pool = {
 	.kind = BLOCK_FILE_POOL, .create = create, .start = start, .kick = kick, .reap = reap, .wait = wait_done, .quiet = quiet,
-	.listen = listen, .free = free_engine,
+	.listen = listen_again, .free = free_engine,
 };

@@ -141,7 +141,7 @@ static void quiet(struct file *f)
 		io_uring_cq_eventfd_toggle(&u->ring, false);
 }
 
-static bool listen(struct file *f)
+static bool listen_again(struct file *f)
 {
 	struct uring *u = f->engine_data;
 
@@ -161,5 +161,5 @@ static void free_engine(struct file *f)
 
 const struct file_engine_ops file_uring = {
 	.kind = BLOCK_FILE_URING, .create = create, .start = start, .kick = kick, .reap = reap, .wait = wait_cqe, .quiet = quiet,
-	.listen = listen, .free = free_engine,
+	.listen = listen_again, .free = free_engine,
 };
