@@ -38,8 +38,6 @@ static int create(struct file *f)
 	r = io_uring_ring_dontfork(&u->ring);
 	if (!r)
 		r = io_uring_register_eventfd(&u->ring, f->event_fd);
-	if (!r)
-		r = io_uring_register_files(&u->ring, &f->fd, 1);
 	if (r) {
 		io_uring_queue_exit(&u->ring);
 		free(u);
@@ -50,15 +48,15 @@ static int create(struct file *f)
 }
 
 /* One piece needs no copy of a scatter list in the kernel. */
-static void prepare_move(struct io_uring_sqe *sqe, const struct file_op *op)
+static void prepare_move(struct io_uring_sqe *sqe, int fd, const struct file_op *op)
 {
 	bool write = op->call == FILE_WRITEV;
 
 	if (op->iov_count == 1 && op->iov->iov_len <= INT32_MAX)
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, 0, op->iov->iov_base, (unsigned)op->iov->iov_len,
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, op->iov->iov_base, (unsigned)op->iov->iov_len,
 			op->off);
 	else
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, 0, op->iov, op->iov_count, op->off);
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, op->iov, op->iov_count, op->off);
 	sqe->rw_flags = op->mode;
 }
 
@@ -71,16 +69,15 @@ static void start(struct file *f, struct file_op *op)
 	switch (op->call) {
 	case FILE_READV:
 	case FILE_WRITEV:
-		prepare_move(sqe, op);
+		prepare_move(sqe, f->fd, op);
 		break;
 	case FILE_SYNC:
-		io_uring_prep_fsync(sqe, 0, IORING_FSYNC_DATASYNC);
+		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
 		break;
 	case FILE_FALLOCATE:
-		io_uring_prep_fallocate(sqe, 0, op->mode, (off_t)op->off, (off_t)op->len);
+		io_uring_prep_fallocate(sqe, f->fd, op->mode, (off_t)op->off, (off_t)op->len);
 		break;
 	}
-	sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data(sqe, op);
 }
 
