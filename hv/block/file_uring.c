@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include "hv/block/file_priv.h"
 
+#define LONG_READ (128u << 10)
+
 struct uring {
 	struct io_uring ring;
 	bool deferred;
@@ -48,16 +50,19 @@ static int create(struct file *f)
 }
 
 /* One piece needs no copy of a scatter list in the kernel. */
-static void prepare_move(struct io_uring_sqe *sqe, int fd, const struct file_op *op)
+static void prepare_move(const struct file *f, struct io_uring_sqe *sqe, const struct file_op *op)
 {
 	bool write = op->call == FILE_WRITEV;
 
 	if (op->iov_count == 1 && op->iov->iov_len <= INT32_MAX)
-		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, fd, op->iov->iov_base, (unsigned)op->iov->iov_len,
+		io_uring_prep_rw(write ? IORING_OP_WRITE : IORING_OP_READ, sqe, f->fd, op->iov->iov_base, (unsigned)op->iov->iov_len,
 			op->off);
 	else
-		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, fd, op->iov, op->iov_count, op->off);
+		io_uring_prep_rw(write ? IORING_OP_WRITEV : IORING_OP_READV, sqe, f->fd, op->iov, op->iov_count, op->off);
 	sqe->rw_flags = op->mode;
+	/* Copies out of the page cache: by several of the kernel's workers at a time, and not under the device lock. */
+	if (!write && !f->direct && op->len >= LONG_READ)
+		sqe->flags |= IOSQE_ASYNC;
 }
 
 static void start(struct file *f, struct file_op *op)
@@ -69,7 +74,7 @@ static void start(struct file *f, struct file_op *op)
 	switch (op->call) {
 	case FILE_READV:
 	case FILE_WRITEV:
-		prepare_move(sqe, f->fd, op);
+		prepare_move(f, sqe, op);
 		break;
 	case FILE_SYNC:
 		io_uring_prep_fsync(sqe, f->fd, IORING_FSYNC_DATASYNC);
