@@ -120,7 +120,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)
