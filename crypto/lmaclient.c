@@ -18,6 +18,7 @@ struct lmaclient {
 	json_int_t id;
 	int rc;			/* of what is waited for; 1: still waiting */
 	struct err *err;
+	struct err why;		/* why the link is over */
 	const char *lma;	/* in lmaclient_open only */
 };
 
@@ -71,11 +72,14 @@ static void on_closed(void *ctx, const struct err *why)
 {
 	struct lmaclient *c = ctx;
 
+	if (why->code)
+		c->why = *why;
+	else
+		(void)err_set(&c->why, -EPIPE, "the other side closed the connection");
 	link_free(c->link);
 	c->link = NULL;
 	if (c->rc > 0)
-		settle(c, why->code ? err_set(c->err, why->code, "%s", why->text) :
-			err_set(c->err, -EPIPE, "the other side closed the connection"));
+		settle(c, err_set(c->err, c->why.code, "%s", c->why.text));
 }
 
 static void on_end(void *ctx)
@@ -104,6 +108,8 @@ static int wait_for(struct lmaclient *c)
 	if (!rc)
 		rc = c->rc;
 	if (rc && c->link) {
+		c->why.code = rc;
+		snprintf(c->why.text, sizeof c->why.text, "the connection was given up before");
 		link_free(c->link);
 		c->link = NULL;
 	}
@@ -191,7 +197,7 @@ int lmaclient_call(struct lmaclient *c, json_t *request, json_t **ok, struct err
 		return err_set(err, -ENOMEM, "request: out of memory");
 	c->rc = 1;
 	c->err = err;
-	rc = c->link ? send_request(c, request, err) : err_set(err, -EPIPE, "the other side closed the connection");
+	rc = c->link ? send_request(c, request, err) : err_set(err, c->why.code, "%s", c->why.text);
 	json_decref(request);
 	if (rc) {
 		c->rc = 0;

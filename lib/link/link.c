@@ -78,6 +78,9 @@ void link_free(struct link *link)
 {
 	if (!link)
 		return;
+	/* as a courtesy, where it can be said without waiting: the other side then sees no cut */
+	if (link->state == LINK_OPEN && !link->broken && !link->ended && !queue_len(&link->out))
+		(void)link->io->end(link);
 	link->state = LINK_CLOSED;
 	link->freed = true;
 	release(link);
