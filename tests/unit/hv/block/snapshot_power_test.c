@@ -105,18 +105,23 @@ static struct medium *make(uint64_t size, const uint8_t *content)
 	return m;
 }
 
-/* The power goes: what is on the medium then, as a new medium. Requests in flight arrive in part; they never end. */
-static struct medium *cut(struct medium *m)
+/*
+ * The power goes, or only the process is killed (then the cache stays): what is there afterwards, as a new medium. Requests in
+ * flight arrive in part; they never end.
+ */
+static struct medium *cut(struct medium *m, bool power)
 {
 	struct medium *fresh;
 
 	for (unsigned i = 0; i < m->count; i++)
 		if (m->held[i]->op == BLOCK_WRITE)
-			move(m, m->held[i], m->now, true);
+			move(m, m->held[i], m->now, power || draw(2));
 	for (uint64_t off = 0; off < m->size; off += SECTOR)
-		if (draw(2))
+		if (power && draw(2))
 			memcpy(m->safe + off, m->now + off, SECTOR);
 	fresh = make(m->size, m->safe);
+	if (!power)
+		memcpy(fresh->now, m->now, m->size);
 	return fresh;
 }
 
@@ -185,15 +190,15 @@ static void flush_all(void)
 static void live(unsigned steps)
 {
 	while (steps--) {
-		uint32_t what = draw(100);
+		uint32_t what = draw(1000);
 
-		if (what < 55)
+		if (what < 550)
 			one_write();
-		else if (what < 74 && volume->count)
+		else if (what < 740 && volume->count)
 			perform_one(volume);
-		else if (what < 98 && store->count)
+		else if (what < 985 && store->count)
 			perform_one(store);
-		else if (what == 99)
+		else if (what == 999)
 			flush_all();
 	}
 }
@@ -205,7 +210,7 @@ static void put_layer(bool create)
 	CU_ASSERT_FATAL(!block_snapshot_create(&volume->b, NULL, &layer));
 	if (snap_open_on(layer, &store->b, NULL, create, &err))
 		suite_note("seed state %llx: %s", (unsigned long long)state, err.text);
-	check_eq(err.code, 0);
+	CU_ASSERT_FATAL(!err.code);
 }
 
 static void free_layer(struct medium *v, struct medium *s)
@@ -227,9 +232,9 @@ static void check_present(const struct medium *m)
 	check_eq(bad, 0);
 }
 
-static void power_goes(void)
+static void dies(bool power)
 {
-	struct medium *v = cut(volume), *s = cut(store);
+	struct medium *v = cut(volume, power), *s = cut(store, power);
 
 	check_present(v);
 	free_layer(v, s);
@@ -270,7 +275,7 @@ static void roll_back(void)
 					if (draw(2))
 						memset(v2->now + c * SNAP_CLUSTER + i, 0xee, SECTOR);
 		memcpy(v2->safe, v2->now, SIZE);
-		s2 = cut(s);
+		s2 = cut(s, true);
 		snap_store_free(st);
 		block_free(&v->b);
 		v = v2;
@@ -281,7 +286,7 @@ static void roll_back(void)
 
 static void lives(void)
 {
-	for (unsigned life = 0; life < 150; life++) {
+	for (unsigned life = 0; life < 200; life++) {
 		state = life * 7919 + 1;
 		for (unsigned i = 0; i < SIZE; i += 4)
 			memcpy(past + i, &(uint32_t){ draw(UINT32_MAX) }, 4);
@@ -292,8 +297,8 @@ static void lives(void)
 		store = make(STORE, NULL);
 		put_layer(true);
 		for (unsigned cuts = draw(4); cuts; cuts--) {
-			live(draw(300));
-			power_goes();
+			live(draw(200));
+			dies(draw(2));
 		}
 		live(draw(300));
 		flush_all();
