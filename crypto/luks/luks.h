@@ -59,6 +59,10 @@ struct luks_info {
 };
 int luks_info(const struct luks_place *at, struct luks_info *info, struct err *err) must_check;
 
+/* /dev/mapper/NAME by the kernel's dm-crypt. -ENOTSUP: no device mapper here. */
+int luks_map(const struct luks_place *at, const struct secret *key, const char *name, bool readonly, struct err *err) must_check;
+int luks_unmap(const char *name, struct err *err) must_check;
+
 /* How far an import of size bytes has come, kept in the header (LUKS2: -ENOTSUP otherwise); at == size ends it. */
 int luks_import_mark(const struct luks_place *at, uint64_t position, uint64_t size, struct err *err) must_check;
 

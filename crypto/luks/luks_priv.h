@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <libcryptsetup.h>
 #include "crypto/luks/luks.h"
+#include "lib/scope.h"
 
 enum { LUKS_SLOTS = 32 };
 

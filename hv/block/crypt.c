@@ -238,7 +238,7 @@ static void drain(struct block *b)
 	} while (c->in_flight || c->waiting.head || c->parked.head);
 }
 
-void crypt_free(struct crypt *c)
+void crypt_destroy(struct crypt *c)
 {
 	crypt_key_wipe(&c->key[CRYPT_NEW]);
 	crypt_key_wipe(&c->key[CRYPT_OLD]);
@@ -250,7 +250,7 @@ void crypt_free(struct crypt *c)
 
 static void free_crypt(struct block *b)
 {
-	crypt_free(crypt_of(b));
+	crypt_destroy(crypt_of(b));
 }
 
 const struct block_ops crypt_ops = { .name = "crypt", .submit = submit, .drain = drain, .free = free_crypt };

@@ -74,7 +74,7 @@ static inline struct crypt_cursor *crypt_cursor(struct block_req *req) { return 
 
 /* ---- crypt.c */
 void crypt_pump(struct crypt *c);
-void crypt_free(struct crypt *c);	/* keys, buffers, lower; nothing in flight */
+void crypt_destroy(struct crypt *c);	/* keys, buffers, lower; nothing in flight */
 
 /* ---- crypt_data.c: the piece's part of the parent's memory, or zeroes, into its buffer as ciphertext; and back */
 void crypt_encrypt_piece(struct crypt_piece *p);
