@@ -5,6 +5,7 @@
  *   make VOLUME KEY MIB      a volume of so much data, every sector of it known
  *   calm VOLUME KEY          one rotation, with figures; LOAD=0 without requests
  *   storm VOLUME KEY SEED N  rotations until agents and whole processes were killed N times each, at random moments
+ *   stuck VOLUME KEY         agents that all end: errors, and a later rotation that goes on
  *   end VOLUME KEY           libcryptsetup alone: one key, no rotation pending, every sector as expected
  *   volume agent 3           the agent, when HULL_AGENT names this program
  */
@@ -50,10 +51,10 @@ static struct {
 	struct loop_timer *killer;
 	struct op op[DEPTH];
 	uint8_t *busy;
-	uint64_t scan, requests;	/* units looked at since this process began */
+	uint64_t scan, requests, failed;	/* units looked at since this process began */
 	uint32_t version;
-	bool stopping, load, kill_agents;
-	unsigned in_flight;
+	bool stopping, load, kill_agents, stuck;
+	unsigned active;		/* ops that have something to do */
 	int status;
 	struct secret key;
 	const char *volume;
@@ -124,16 +125,17 @@ static void on_done(struct block_req *req, int result)
 	struct op *op = req->ctx;
 	uint64_t took = loop_now_ns() - op->start_ns;
 
-	if (result) {
+	if (result && !(result == -EIO && block_crypt_zone_frozen(g.crypt))) {
 		fprintf(stderr, "driver: request ended with %s\n", strerror(-result));
 		_exit(LIFE_WRONG);
 	}
+	g.failed += !!result;
 	if (took > g.m->longest_ns)
 		g.m->longest_ns = took;
 	for (uint64_t i = 0; i < op->count; i++) {
-		if (req->op == BLOCK_READ) {
+		if (!result && req->op == BLOCK_READ) {
 			check_unit(op, i);
-		} else {
+		} else if (!result) {
 			g.m->unit[op->unit + i].acked = op->version;
 			g.m->unit[op->unit + i].pending = 0;
 		}
@@ -141,7 +143,6 @@ static void on_done(struct block_req *req, int result)
 	}
 	g.m->requests++;
 	g.requests++;
-	g.in_flight--;
 	next(op);
 }
 
@@ -154,7 +155,6 @@ static void go(struct op *op, enum block_op what)
 		op->req.iov_count = 1;
 	}
 	op->start_ns = loop_now_ns();
-	g.in_flight++;
 	block_submit(g.crypt, &op->req);
 }
 
@@ -177,9 +177,9 @@ static void put(struct op *op, enum block_op what)
 	go(op, what);
 }
 
-static void maybe_stop(void)
+static void rest(void)
 {
-	if (g.stopping && !g.in_flight)
+	if (!--g.active && g.stopping)
 		loop_stop(g.loop);
 }
 
@@ -198,7 +198,7 @@ static void on_next(void *ctx)
 		return;
 	}
 	if (g.stopping || !g.load || g.scan < g.m->units) {
-		maybe_stop();
+		rest();
 		return;
 	}
 	do {
@@ -220,7 +220,7 @@ static void next(struct op *op)
 
 /* ---- what happens to the rotation */
 
-static void kill_agent(void *ctx)
+static void kill_agent(void)
 {
 	char path[64], text[256] = "";
 	auto_fclose FILE *f = NULL;
@@ -230,6 +230,11 @@ static void kill_agent(void *ctx)
 	f = fopen(path, "re");
 	if (f && fgets(text, sizeof text, f) && (pid = atoi(text)) > 0 && !kill(pid, SIGKILL))
 		g.m->agents_killed++;
+}
+
+static void on_killer(void *ctx)
+{
+	kill_agent();
 	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (1 + draw(90)));
 }
 
@@ -251,12 +256,20 @@ static void on_rotate(void *ctx, const struct rotate_state *s)
 			s->fresh >> 20, (double)s->elapsed_ns / 1e9, (double)s->fresh * 1e3 / (double)s->elapsed_ns,
 			(double)s->longest_ns / 1e6, (double)g.m->longest_ns / 1e6, g.requests * 1000000000u / s->elapsed_ns);
 	g.stopping = true;
-	if (!g.in_flight)
+	if (!g.active)
 		loop_stop(g.loop);
 }
 
 static uint64_t load(void *ctx)
 {
+	uint64_t boundary;
+
+	/* Asked when the agent wants a zone: it gets it, but is dead, and none that follows it lives. */
+	if (g.stuck && block_crypt_rotating(g.crypt, &boundary) && boundary) {
+		g.stuck = false;
+		setenv("HULL_AGENT", "/bin/false", 1);
+		kill_agent();
+	}
 	return getenv("NO_YIELD") ? 0 : g.requests;
 }
 
@@ -328,36 +341,46 @@ static void prepare(const char *volume, const char *key_file)
 	g.version = draw(ZERO);
 }
 
-static int live(bool rotate)
+static int work(void)
+{
+	g.active = DEPTH;
+	for (unsigned i = 0; i < DEPTH; i++)
+		next(&g.op[i]);
+	return loop_run(g.loop);
+}
+
+/* A rotation under load, to its end. */
+static int rotate(void)
 {
 	const struct rotate_config c = { .loop = g.loop, .crypt = g.crypt, .name = "test", .path = g.volume, .key = &g.key,
 		.zone = getenv("ZONE") ? strtoull(getenv("ZONE"), NULL, 0) : ZONE, .load = load, .event = on_rotate };
 	struct err err = { 0 };
+	int r;
 
-	if (rotate && rotate_start(&c, &g.rotate, &err))
+	g.stopping = false;
+	g.status = 0;
+	if (rotate_start(&c, &g.rotate, &err))
 		die("rotate", &err);
-	g.stopping = !rotate;
+	r = work();
+	rotate_free(g.rotate);
+	g.rotate = NULL;
+	return r;
+}
+
+static int live(void)
+{
 	if (g.kill_agents) {
-		if (loop_timer_create(g.loop, kill_agent, NULL, &g.killer))
+		if (loop_timer_create(g.loop, on_killer, NULL, &g.killer))
 			return LIFE_FAILED;
 		loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * draw(60));
 	}
-	for (unsigned i = 0; i < DEPTH; i++)
-		next(&g.op[i]);
-	if (loop_run(g.loop))
+	if (rotate())
 		return LIFE_FAILED;
-	if (rotate && !g.status) {
-		/* and everything once more, under one key */
-		loop_timer_disarm(g.killer);
-		rotate_free(g.rotate);
-		g.rotate = NULL;
-		g.scan = 0;
-		for (unsigned i = 0; i < DEPTH; i++)
-			next(&g.op[i]);
-		if (loop_run(g.loop))
-			return LIFE_FAILED;
-	}
-	rotate_free(g.rotate);
+	loop_timer_free(g.killer);
+	/* and everything once more, under one key */
+	g.scan = 0;
+	if (!g.status && work())
+		return LIFE_FAILED;
 	block_free(g.crypt);
 	loop_free(g.loop);
 	secret_destroy(&g.key);
@@ -408,7 +431,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		if (!pid) {
 			prepare(volume, key_file);
 			g.kill_agents = !kill_process || life % 2;
-			_exit(live(true));
+			_exit(live());
 		}
 		if (kill_process) {
 			nanosleep(&(struct timespec){ .tv_nsec = 1000000l * (20 + draw(400)) }, NULL);
@@ -428,6 +451,24 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 	printf("%u agents killed, %u processes killed, %u lives failed, %u rotations, %" PRIu64 " requests, longest request %.0f ms\n",
 		m->agents_killed, m->processes_killed, failed, m->rotations, m->requests, (double)m->longest_ns / 1e6);
 	return 0;
+}
+
+/* No agent lives: requests to its zone fail, others go on; the next rotation mends it. */
+static int run_stuck(const char *volume, const char *key_file)
+{
+	auto_free char *agent = strdup(getenv("HULL_AGENT"));
+	uint64_t requests;
+
+	prepare(volume, key_file);
+	setenv("NO_YIELD", "1", 1);	/* else it is found dead before it has the zone */
+	g.stuck = true;
+	if (rotate() || g.status != LIFE_FAILED || !g.failed || !block_crypt_zone_frozen(g.crypt))
+		return 1;
+	printf("%" PRIu64 " requests failed\n", g.failed);
+	requests = g.requests;
+	g.failed = 0;
+	setenv("HULL_AGENT", agent, 1);
+	return live() || g.failed || g.requests == requests;
 }
 
 /* Without our layers: libcryptsetup's key, the volume's bytes, and the cipher. */
@@ -481,12 +522,14 @@ int main(int argc, char **argv)
 		return run_storm(argv[2], argv[3], (unsigned)atoi(argv[4]), (uint32_t)atoi(argv[5]));
 	if (argc == 4 && !strcmp(what, "end"))
 		return run_end(argv[2], argv[3]);
+	if (argc == 4 && !strcmp(what, "stuck"))
+		return run_stuck(argv[2], argv[3]);
 	if (argc == 4 && !strcmp(what, "calm")) {
 		prepare(argv[2], argv[3]);
 		g.load = !getenv("LOAD") || atoi(getenv("LOAD"));
 		g.m->longest_ns = 0;
-		return live(true);
+		return live();
 	}
-	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | end VOLUME KEY\n");
+	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | stuck VOLUME KEY | end VOLUME KEY\n");
 	return 2;
 }
