@@ -32,7 +32,7 @@ void keystore_close(struct keystore *ks);	/* wipes; NULL is fine; forgets what w
 /* Read again if another program changed the file. -EPERM: its root key was rotated, open it anew. Not inside a transaction. */
 int keystore_refresh(struct keystore *ks, struct err *err) must_check;
 
-/* Every change stands between begin and commit. begin waits up to 10 s for another program's transaction, then -EBUSY. */
+/* Every change stands between begin and commit. begin waits up to 5 s for another program's transaction, then -EBUSY. */
 int keystore_begin(struct keystore *ks, struct err *err) must_check;
 /* Ends the transaction also when it fails; the file then has its old content, unless the message says that only syncing failed. */
 int keystore_commit(struct keystore *ks, struct err *err) must_check;

@@ -22,6 +22,8 @@ enum {
 enum { COST_MEMORY_MAX = 4 << 20, COST_LANES_MAX = 16, COST_ITERATIONS_MAX = 1 << 20 };
 #define COST_TOTAL_MAX (32ull << 20)
 
+#define STORE_BODY_PURPOSE "hull key store 1: body"
+
 struct slot {
 	bool used;
 	enum keystore_way way;

@@ -211,13 +211,10 @@ static int wrap(struct entry *e, const struct secret *by, const void *data, size
 static int unwrap(const struct entry *e, const struct secret *by, struct secret *out, struct err *err)
 {
 	uint8_t aad[3 + STORE_NAME + STORE_RECORD_NAME];
-	bool empty = e->len == AEAD_WRAP;	/* a record may be; secret memory may not */
-	int rc = secret_create(out, empty ? 1 : e->len - AEAD_WRAP);
+	int rc = secret_create(out, e->len - AEAD_WRAP);
 
 	if (!rc)
 		rc = aead_unwrap(by->data, purposes[e->kind], aad, bind(e, aad), e->data, e->len, out->data);
-	if (!rc && empty)
-		out->len = 0;
 	if (!rc)
 		return 0;
 	secret_destroy(out);
@@ -289,7 +286,7 @@ int keystore_server_add(struct keystore *ks, const char *server, struct err *err
 		return rc;
 	rc = secret_create(&key, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "%s: no locked memory for a key", ks->path);
+		return secret_refused(err, rc);
 	secret_random(key.data, key.len);
 	return add(ks, ENTRY_SERVER, server, "", &ks->now->root, key.data, key.len, err);
 }
@@ -325,7 +322,7 @@ int keystore_volume_add(struct keystore *ks, const char *server, const char *vol
 		return rc;
 	rc = secret_create(&key, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "%s: no locked memory for a key", ks->path);
+		return secret_refused(err, rc);
 	secret_random(key.data, key.len);
 	return add(ks, ENTRY_VOLUME, server, volume, &by, key.data, key.len, err);
 }

@@ -156,6 +156,7 @@ static void take_turn(struct crypt *c, struct block_req *req)
 
 		if (crypt_frozen(c, off, end)) {
 			if (off >= c->zone_off || req->op == BLOCK_DISCARD) {
+				at->error = c->zone_error;
 				rest = &c->parked;
 				break;
 			}
