@@ -180,8 +180,10 @@ static void take_turn(struct crypt *c, struct block_req *req)
 
 		if (crypt_frozen(c, off, end)) {
 			frozen = off >= c->zone_off || req->op == BLOCK_DISCARD;
-			if (frozen)
+			if (frozen) {
+				at->error = c->zone_error;
 				break;
+			}
 			end = c->zone_off;
 		}
 		issue(c, req, off, end);
@@ -260,7 +262,7 @@ static void drain(struct block *b)
 	} while (c->in_flight || c->waiting.head || c->parked.head);
 }
 
-void crypt_free(struct crypt *c)
+void crypt_destroy(struct crypt *c)
 {
 	crypt_key_wipe(&c->key[CRYPT_NEW]);
 	crypt_key_wipe(&c->key[CRYPT_OLD]);
@@ -272,7 +274,7 @@ void crypt_free(struct crypt *c)
 
 static void free_crypt(struct block *b)
 {
-	crypt_free(crypt_of(b));
+	crypt_destroy(crypt_of(b));
 }
 
 const struct block_ops crypt_ops = { .name = "crypt", .submit = submit, .drain = drain, .free = free_crypt };

@@ -110,7 +110,7 @@ int block_crypt_create(struct block *lower, const struct luks_layout *layout, st
 	if (!r)
 		r = map_pool(c, err);
 	if (r) {
-		crypt_free(c);
+		crypt_destroy(c);
 		return r;
 	}
 	c->b.physical = c->unit > lower->physical ? c->unit : lower->physical;

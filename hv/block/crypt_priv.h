@@ -57,6 +57,7 @@ struct crypt {
 	uint64_t zone_off, zone_end;	/* frozen; equal: nothing is */
 	void (*zone_empty)(void *ctx);	/* NULL: has been told, or nothing is frozen */
 	void *zone_ctx;
+	int zone_error;			/* what requests to the zone end with; 0: they wait */
 	bool pumping;
 	struct crypt_queue waiting;	/* for a buffer; the first one has its turn */
 	struct crypt_queue parked;	/* for the zone */
@@ -74,7 +75,7 @@ static inline struct crypt_cursor *crypt_cursor(struct block_req *req) { return 
 
 /* ---- crypt.c */
 void crypt_pump(struct crypt *c);
-void crypt_free(struct crypt *c);	/* keys, buffers, lower; nothing in flight */
+void crypt_destroy(struct crypt *c);	/* keys, buffers, lower; nothing in flight */
 
 /* ---- crypt_data.c: the piece's part of the parent's memory, or zeroes, into its buffer as ciphertext; and back */
 void crypt_encrypt_piece(struct crypt_piece *p);

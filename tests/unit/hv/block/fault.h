@@ -17,11 +17,14 @@ struct fault {
 	bool hold;		/* keep requests until fault_release */
 	unsigned fail_after;	/* with fail_with: this many requests succeed first */
 	int fail_with;
+	bool fail_once;		/* only the next one */
 	uint64_t write_part;	/* of a failing write this many bytes arrive */
 	struct block_req *held[FAULT_HELD];
 	unsigned held_count;
 	unsigned count[BLOCK_OPS], fua, submits;
 	uint64_t last_off, last_len;
+	bool batch;		/* requests between plug and unplug are performed inside unplug */
+	unsigned plugs, most_plugged;	/* most_plugged: held at an unplug */
 };
 
 static inline void fault_move(struct fault *f, struct block_req *req, uint64_t len)
@@ -42,10 +45,17 @@ static inline void fault_move(struct fault *f, struct block_req *req, uint64_t l
 
 static inline void fault_perform(struct fault *f, struct block_req *req)
 {
+	int r;
+
 	if (f->fail_with && !f->fail_after) {
 		if (req->op == BLOCK_WRITE)
 			fault_move(f, req, f->write_part);
-		req->done(req, f->fail_with);
+		r = f->fail_with;
+		if (f->fail_once) {
+			f->fail_once = false;
+			f->fail_with = 0;
+		}
+		req->done(req, r);
 		return;
 	}
 	if (f->fail_with)
@@ -66,7 +76,7 @@ static inline void fault_submit(struct block *b, struct block_req *req)
 	f->fua += req->fua;
 	f->last_off = req->off;
 	f->last_len = req->len;
-	if (f->hold && f->held_count < FAULT_HELD)
+	if ((f->hold || (f->batch && f->plugs)) && f->held_count < FAULT_HELD)
 		f->held[f->held_count++] = req;
 	else
 		fault_perform(f, req);
@@ -90,6 +100,22 @@ static inline void fault_drain(struct block *b)
 		fault_release(f, 0);
 }
 
+static inline void fault_plug(struct block *b)
+{
+	container_of(b, struct fault, b)->plugs++;
+}
+
+static inline void fault_unplug(struct block *b)
+{
+	struct fault *f = container_of(b, struct fault, b);
+
+	if (f->held_count > f->most_plugged)
+		f->most_plugged = f->held_count;
+	f->plugs--;
+	while (!f->plugs && f->batch && !f->hold && f->held_count)
+		fault_release(f, 0);
+}
+
 static inline void fault_free(struct block *b)
 {
 	struct fault *f = container_of(b, struct fault, b);
@@ -100,7 +126,8 @@ static inline void fault_free(struct block *b)
 
 static inline struct fault *fault_create(uint64_t size)
 {
-	static const struct block_ops ops = { .name = "fault", .submit = fault_submit, .drain = fault_drain, .free = fault_free };
+	static const struct block_ops ops = { .name = "fault", .submit = fault_submit, .drain = fault_drain, .free = fault_free,
+		.plug = fault_plug, .unplug = fault_unplug };
 	struct fault *f = calloc(1, sizeof *f);
 
 	f->data = calloc(1, size);
