@@ -431,6 +431,37 @@ static void draining_a_frozen_disk_cancels_what_waits(void)
 	check_eq(c.result, -ECANCELED);
 }
 
+static void a_zone_nobody_knows_fails_until_the_thaw(void)
+{
+	static uint8_t data[8192];
+	struct pair p = make(MB, 4096, 0);
+	struct luks_segment fresh = crypt_segment(4096, 64);
+	struct crypt_call c;
+	unsigned told = 0;
+
+	check_eq(block_crypt_rotate_begin(p.b, &fresh, NULL), 0);
+	block_crypt_fail_zone(p.b, -EIO);	/* none is frozen */
+	check_eq(crypt_call_now(p.b, BLOCK_WRITE, 0, data, sizeof data), 0);
+	check_eq(block_crypt_freeze(p.b, 0, 4096, tell, &told), 0);
+	check(block_crypt_zone_frozen(p.b));
+	block_submit(p.b, &crypt_call_init(&c, BLOCK_WRITE, 0, data, sizeof data)->req);
+	check_eq(c.ends, 0);
+	block_crypt_fail_zone(p.b, -EIO);
+	check_eq(c.ends, 1);
+	check_eq(c.result, -EIO);
+	check_eq(crypt_call_now(p.b, BLOCK_READ, 0, data, sizeof data), -EIO);
+	check_eq(crypt_call_now(p.b, BLOCK_DISCARD, 0, NULL, sizeof data), -EIO);
+	check_eq(crypt_call_now(p.b, BLOCK_READ, 4096, data, 4096), 0);
+	block_crypt_fail_zone(p.b, 0);
+	block_submit(p.b, &crypt_call_init(&c, BLOCK_READ, 0, data, sizeof data)->req);
+	check_eq(c.ends, 0);
+	block_crypt_fail_zone(p.b, -EIO);
+	check_eq(block_crypt_thaw(p.b, 0), 0);
+	check(!block_crypt_zone_frozen(p.b));
+	check_eq(crypt_call_now(p.b, BLOCK_READ, 0, data, sizeof data), 0);
+	block_free(p.b);
+}
+
 static void rotation_calls_that_do_not_fit_change_nothing(void)
 {
 	struct pair p = make(MB, 4096, 0);
@@ -570,6 +601,7 @@ static const struct test tests[] = {
 	{ "a frozen zone holds its own requests only", a_frozen_zone_holds_its_own_requests_only },
 	{ "what the zone held goes before what came later", what_the_zone_held_goes_before_what_came_later },
 	{ "draining a frozen disk cancels what waits", draining_a_frozen_disk_cancels_what_waits },
+	{ "a zone nobody knows fails until the thaw", a_zone_nobody_knows_fails_until_the_thaw },
 	{ "rotation calls that do not fit change nothing", rotation_calls_that_do_not_fit_change_nothing },
 	{ "layouts that do not fit are refused", layouts_that_do_not_fit_are_refused },
 	{ "the shorter of header and volume counts", the_shorter_of_header_and_volume_counts },
