@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include "hv/clock_real.h"
 #include "hv/board.h"
+#include "hv/disks.h"
 #include "hv/fw/firmware.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/life.h"
@@ -40,6 +41,7 @@ struct machine {
 	struct fw fw;
 	bool fw_ready;
 	struct board board;
+	struct disks disks;
 	struct slots slots;
 	struct mgmt mgmt;
 	struct doorbell *doorbells;	/* list */
