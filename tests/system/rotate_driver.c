@@ -7,7 +7,7 @@
  *   storm VOLUME KEY SEED N  rotations until agents and whole processes were killed N times each, at random moments
  *   stuck VOLUME KEY         agents that all end: errors, and a later rotation that goes on
  *   end VOLUME KEY           libcryptsetup alone: one key, no rotation pending, every sector as expected
- *   volume agent 3           the agent, when HULL_AGENT names this program
+ *   volume agent             the agent, when HULL_AGENT names this program
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@
 #include "lib/scope.h"
 
 enum { UNIT = 512, DEPTH = 16, SPAN = 64, ZERO = 1u << 31, ZONE = 1 << 20 };
-enum { LIFE_DONE = 0, LIFE_WRONG = 3, LIFE_FAILED = 4 };
+enum { LIFE_DONE = 0, LIFE_WRONG = 3, LIFE_FAILED = 4, LIFE_OVER = 5 };
 
 /* Survives the processes that are killed. */
 struct model {
@@ -235,7 +236,7 @@ static void kill_agent(void)
 static void on_killer(void *ctx)
 {
 	kill_agent();
-	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (1 + draw(90)));
+	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (5 + draw(150)));
 }
 
 static void on_rotate(void *ctx, const struct rotate_state *s)
@@ -250,6 +251,9 @@ static void on_rotate(void *ctx, const struct rotate_state *s)
 	} else {
 		fprintf(stderr, "driver: rotation %s: %s\n", rotate_phase_name(s->phase), s->text);
 		g.status = LIFE_FAILED;
+		/* Cut after the old key's slots went and before its notes did: the volume is well, but cannot be rotated again. */
+		if (strstr(s->text, "has no key slot"))
+			g.status = LIFE_OVER;
 	}
 	if (getenv("FIGURES"))
 		printf("rotated %" PRIu64 " MiB in %.3f s: %.0f MB/s; longest zone %.1f ms, longest request %.1f ms, %" PRIu64 " requests/s\n",
@@ -289,7 +293,7 @@ static struct model *map_model(const char *volume, uint64_t units)
 	struct model *m;
 
 	snprintf(path, sizeof path, "%s.model", volume);
-	fd = open(path, O_RDWR | O_CREAT, 0600);
+	fd = open(path, O_RDWR | (units ? O_CREAT | O_TRUNC : 0), 0600);
 	if (fd < 0 || (units && ftruncate(fd, (off_t)size)))
 		exit(LIFE_FAILED);
 	if (!units)
@@ -309,9 +313,14 @@ static void open_volume(const char *volume, const char *key_file)
 	struct block *file, *snapshot;
 	struct agent *agent;
 	struct agent_message *ask;
+	int r;
 
-	if (loop_create(&g.loop, &err) || block_file_open(volume, false, g.loop, &file, &err) ||
-	    block_snapshot_create(file, g.loop, &snapshot) || agent_start(&agent, &err))
+	if (loop_create(&g.loop, &err))
+		die("loop", &err);
+	/* The kernel lets go of a killed process's ring, and with it of its files, a little later. */
+	for (unsigned tries = 0; (r = block_file_open(volume, false, g.loop, &file, &err)) == -EBUSY && tries < 500; tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	if (r || block_snapshot_create(file, g.loop, &snapshot) || agent_start(&agent, &err))
 		die("open", &err);
 	ask = agent_message(agent);
 	snprintf(ask->source, sizeof ask->source, "file:%s", key_file);
@@ -420,8 +429,9 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 {
 	struct model *m = map_model(volume, 0);
 	unsigned failed = 0;
+	int over = 0;
 
-	for (unsigned life = 0; m->agents_killed < kills || m->processes_killed < kills; life++) {
+	for (unsigned life = 0; !over && (m->agents_killed < kills || m->processes_killed < kills); life++) {
 		bool kill_process = m->processes_killed < kills && life % 4;
 		int status = 0;
 		pid_t pid;
@@ -429,6 +439,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		rng = seed * 1000003ull + life;
 		pid = fork();
 		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			prepare(volume, key_file);
 			g.kill_agents = !kill_process || life % 2;
 			_exit(live());
@@ -443,14 +454,16 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		} else if (!WIFEXITED(status) || WEXITSTATUS(status) == LIFE_WRONG) {
 			fprintf(stderr, "driver: life %u ended with status %x\n", life, status);
 			return 1;
-		} else if (WEXITSTATUS(status) && ++failed > kills) {
+		} else if (WEXITSTATUS(status) == LIFE_OVER) {
+			over = LIFE_OVER;
+		} else if (WEXITSTATUS(status) && ++failed > 2 * kills) {
 			fprintf(stderr, "driver: too many lives failed\n");
 			return 1;
 		}
 	}
 	printf("%u agents killed, %u processes killed, %u lives failed, %u rotations, %" PRIu64 " requests, longest request %.0f ms\n",
 		m->agents_killed, m->processes_killed, failed, m->rotations, m->requests, (double)m->longest_ns / 1e6);
-	return 0;
+	return over;
 }
 
 /* No agent lives: requests to its zone fail, others go on; the next rotation mends it. */
@@ -509,13 +522,13 @@ static int run_end(const char *volume, const char *key_file)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 3 ? argv[1] : "";
+	const char *what = argc > 1 ? argv[1] : "";
 
 	secret_harden();
 	signal(SIGPIPE, SIG_IGN);
 	log_init("driver", getenv("FIGURES") ? LOG_WARN : LOG_ERROR);
-	if (argc == 4 && !strcmp(argv[1], "volume"))
-		return agent_serve(3);
+	if (argc == 3 && !strcmp(argv[1], "volume"))
+		return agent_serve(AGENT_FD);
 	if (argc == 5 && !strcmp(what, "make"))
 		return run_make(argv[2], argv[3], strtoull(argv[4], NULL, 0));
 	if (argc == 6 && !strcmp(what, "storm"))

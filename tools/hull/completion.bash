@@ -14,10 +14,12 @@ _hull()
 	local cur=${COMP_WORDS[COMP_CWORD]} words=
 	COMPREPLY=()
 	case "$COMP_CWORD,${COMP_WORDS[1]-},${COMP_WORDS[2]-}" in
-	1,*) words="env fingerprint help keys --help --version" ;;
+	1,*) words="env fingerprint help keys server --help --version" ;;
 	2,env,*) words="check show diff compile features" ;;
-	2,help,*) words="env fingerprint help keys" ;;
+	2,help,*) words="env fingerprint help keys server" ;;
 	2,keys,* | 3,help,keys) words="check export init list rotate-root server slot volume" ;;
+	2,server,* | 3,help,server) words="disks limit power rotate rotate-stop snapshot status volumes" ;;
+	3,server,snapshot) words="create drop" ;;
 	3,keys,server | 3,keys,volume) words="add remove" ;;
 	3,keys,slot) words="add list remove" ;;
 	3,help,env) words="check show diff compile features" ;;
@@ -31,7 +33,7 @@ _hull()
 	esac
 	if [[ -n $words ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
-	elif [[ ${COMP_WORDS[1]} == keys ]]; then
+	elif [[ ${COMP_WORDS[1]} == keys || ${COMP_WORDS[1]} == server ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ ${COMP_WORDS[1]} == env && ${COMP_WORDS[2]} != features ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -X '!*.dts' -- "$cur"; compgen -f -X '!*.dtb' -- "$cur"; compgen -d -S / -- "$cur")
