@@ -480,7 +480,8 @@ static int describe(struct nbd *n, bool readonly, struct err *err)
 
 static int prepare(struct nbd *n, const char *uri, struct err *err)
 {
-	void *bounce = mmap(NULL, (size_t)NBD_COMMANDS * NBD_BOUNCE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *bounce = mmap(NULL, (size_t)NBD_COMMANDS * NBD_BOUNCE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	int r = 0;
 
 	n->bounce = bounce == MAP_FAILED ? NULL : bounce;
