@@ -97,6 +97,10 @@ $(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC)) $(ARCHIVES)
 unit: $(O)/bin/unit
 	$(Q)$(O)/bin/unit $(T)
 
+# ---- the disk benchmark's program (tests/bench/disk-run)
+$(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 # ---- fuzz targets: tests/fuzz/NAME_fuzz.c, seeds in tests/fuzz/corpus/NAME/
 FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w -pthread
@@ -127,7 +131,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/keystore.h"
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -84,7 +83,7 @@ static int content_fresh(const struct keystore_unlock *unlock, struct content **
 	if (!rc)
 		rc = secret_create(&c->root, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "no memory for a key store: %s", strerror(-rc));
+		return secret_refused(err, rc);
 	secret_random(c->root.data, c->root.len);
 	secret_random(c->id, sizeof c->id);
 	rc = slot_fill(&c->slots[0], c->id, unlock, &c->root, err);
@@ -134,7 +133,7 @@ static int load(const char *path, const uint8_t *data, size_t len, const struct 
 	if (!rc && root) {
 		rc = secret_copy(&c->root, root->data, root->len);
 		if (rc)
-			err_set(err, rc, "%s: no locked memory for a key", path);
+			return secret_refused(err, rc);
 	} else if (!rc) {
 		rc = slots_open(path, c, unlock, err);
 	}
@@ -210,7 +209,7 @@ int keystore_begin(struct keystore *ks, struct err *err)
 	rc = content_copy(ks->now, &ks->before);
 	if (rc) {
 		ks->before = NULL;
-		return err_set(err, rc, "%s: a change cannot begin: %s", ks->path, strerror(-rc));
+		return secret_refused(err, rc);
 	}
 	ks->lock = take_fd(lock);
 	return 0;
@@ -284,30 +283,33 @@ int keystore_slot_remove(struct keystore *ks, unsigned slot, struct err *err)
 
 int keystore_rotate_root(struct keystore *ks, const struct keystore_unlock *unlock, unsigned *dropped, struct err *err)
 {
+	cleanup(free_content) struct content *c = NULL;	/* a copy: nothing is changed by half */
 	cleanup(secret_destroy) struct secret root = { 0 };
-	struct slot fresh;
-	int rc = secret_create(&root, STORE_KEY);
+	int rc = content_copy(ks->now, &c);
 
 	bug_on(!ks->before);
 	*dropped = 0;
-	if (rc)
-		return err_set(err, rc, "%s: no locked memory for a key", ks->path);
-	secret_random(root.data, root.len);
-	rc = slot_fill(&fresh, ks->now->id, unlock, &root, err);
 	if (!rc)
-		rc = tree_rewrap(ks->now, &root, err);
+		rc = secret_create(&root, STORE_KEY);
+	if (rc)
+		return secret_refused(err, rc);
+	secret_random(root.data, root.len);
+	for (unsigned i = 0; i < KEYSTORE_SLOTS; i++)
+		*dropped += c->slots[i].used;
+	--*dropped;
+	memset(c->slots, 0, sizeof c->slots);
+	rc = slot_fill(&c->slots[0], c->id, unlock, &root, err);
+	if (!rc)
+		rc = tree_rewrap(c, &root, err);
 	if (rc) {
 		err_prefix(err, "%s", ks->path);
 		return rc;
 	}
-	for (unsigned i = 0; i < KEYSTORE_SLOTS; i++)
-		*dropped += ks->now->slots[i].used;
-	--*dropped;
-	memset(ks->now->slots, 0, sizeof ks->now->slots);
-	ks->now->slots[0] = fresh;
-	secret_destroy(&ks->now->root);
-	ks->now->root = root;
+	secret_destroy(&c->root);
+	c->root = root;
 	root = (struct secret){ 0 };
+	content_free(ks->now);
+	ks->now = take_ptr(c);
 	return 0;
 }
 

@@ -12,7 +12,6 @@
 #include "lib/scope.h"
 
 static const char magic[8] = { 'H', 'U', 'L', 'L', 'K', 'E', 'Y', 'S' };
-#define BODY_PURPOSE "hull key store 1: body"
 
 int file_sum(const void *data, size_t len, uint8_t sum[STORE_SUM])
 {
@@ -83,7 +82,8 @@ static int parse_frame(const char *path, const uint8_t *data, size_t len, struct
 	return 0;
 }
 
-int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts, struct err *err)
+int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts,
+	struct err *err)
 {
 	int rc = parse_frame(path, data, len, parts, err);
 	struct rbuf b = rbuf_of(data, rc ? 0 : parts->header);
@@ -185,7 +185,7 @@ int file_parse_body(const char *path, const uint8_t *data, const struct file_par
 
 	if (!plain)
 		return err_set(err, -ENOMEM, "%s: out of memory", path);
-	rc = aead_unwrap(c->root.data, BODY_PURPOSE, data, parts->header, data + parts->header, parts->body, plain);
+	rc = aead_unwrap(c->root.data, STORE_BODY_PURPOSE, data, parts->header, data + parts->header, parts->body, plain);
 	if (rc == -EBADMSG)
 		return -EPERM;
 	if (rc)
@@ -273,7 +273,7 @@ int file_write(const char *path, const struct content *c, uint8_t **data, size_t
 	for (size_t i = 0; i < c->count; i++)
 		put_entry(&body, &c->entries[i]);
 	bug_on(header.failed || wbuf_left(&header) || body.failed || wbuf_left(&body));
-	rc = aead_wrap(c->root.data, BODY_PURPOSE, file, parts.header, plain, body.len, file + parts.header);
+	rc = aead_wrap(c->root.data, STORE_BODY_PURPOSE, file, parts.header, plain, body.len, file + parts.header);
 	if (!rc)
 		rc = file_sum(file, total - STORE_SUM, file + total - STORE_SUM);
 	if (rc)

@@ -13,7 +13,7 @@
 #include "crypto/keystore_priv.h"
 #include "lib/scope.h"
 
-enum { LOCK_WAIT_MS = 10000, LOCK_STEP_MS = 10 };
+enum { LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 10 };
 
 int io_read(const char *path, uint8_t **data, size_t *len, struct err *err)
 {

@@ -22,6 +22,8 @@ enum {
 enum { COST_MEMORY_MAX = 4 << 20, COST_LANES_MAX = 16, COST_ITERATIONS_MAX = 1 << 20 };
 #define COST_TOTAL_MAX (32ull << 20)
 
+#define STORE_BODY_PURPOSE "hull key store 1: body"
+
 struct slot {
 	bool used;
 	enum keystore_way way;
@@ -90,7 +92,8 @@ struct file_parts { size_t header, body; };	/* lengths */
 int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts,
 	struct err *err) must_check;
 /* After the header, with c->root in place. -EPERM: another root key. */
-int file_parse_body(const char *path, const uint8_t *data, const struct file_parts *parts, struct content *c, struct err *err) must_check;
+int file_parse_body(const char *path, const uint8_t *data, const struct file_parts *parts, struct content *c,
+	struct err *err) must_check;
 int file_write(const char *path, const struct content *c, uint8_t **data, size_t *len, struct err *err) must_check;
 int file_sum(const void *data, size_t len, uint8_t sum[STORE_SUM]) must_check;
 

@@ -114,7 +114,7 @@ static int slot_key(const struct slot *s, const struct keystore_unlock *unlock, 
 	}
 	rc = secret_create(key, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "no locked memory for a key: %s", strerror(-rc));
+		return secret_refused(err, rc);
 	if (s->way == KEYSTORE_PASSPHRASE)
 		rc = from_passphrase(s, in, key, err);
 	else
@@ -170,7 +170,7 @@ static int seal(struct slot *s, struct err *err)
 	int rc = secret_create(&secret, STORE_KEY);
 
 	if (rc)
-		return err_set(err, rc, "no locked memory for a key: %s", strerror(-rc));
+		return secret_refused(err, rc);
 	secret_random(secret.data, secret.len);
 	rc = tpm_seal(&secret, s->blob, &len, err);
 	s->blob_len = (uint32_t)len;
@@ -222,7 +222,7 @@ static int slot_open(const struct slot *s, const struct content *c, const struct
 	secret_destroy(root);
 	if (rc == -EBADMSG)
 		return -EPERM;
-	return err_set(err, rc, "no locked memory for a key: %s", strerror(-rc));
+	return secret_refused(err, rc);
 }
 
 /* "a passphrase, a TPM": the ways that the store has. */

@@ -211,13 +211,10 @@ static int wrap(struct entry *e, const struct secret *by, const void *data, size
 static int unwrap(const struct entry *e, const struct secret *by, struct secret *out, struct err *err)
 {
 	uint8_t aad[3 + STORE_NAME + STORE_RECORD_NAME];
-	bool empty = e->len == AEAD_WRAP;	/* a record may be; secret memory may not */
-	int rc = secret_create(out, empty ? 1 : e->len - AEAD_WRAP);
+	int rc = secret_create(out, e->len - AEAD_WRAP);
 
 	if (!rc)
 		rc = aead_unwrap(by->data, purposes[e->kind], aad, bind(e, aad), e->data, e->len, out->data);
-	if (!rc && empty)
-		out->len = 0;
 	if (!rc)
 		return 0;
 	secret_destroy(out);
@@ -289,7 +286,7 @@ int keystore_server_add(struct keystore *ks, const char *server, struct err *err
 		return rc;
 	rc = secret_create(&key, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "%s: no locked memory for a key", ks->path);
+		return secret_refused(err, rc);
 	secret_random(key.data, key.len);
 	return add(ks, ENTRY_SERVER, server, "", &ks->now->root, key.data, key.len, err);
 }
@@ -297,6 +294,7 @@ int keystore_server_add(struct keystore *ks, const char *server, struct err *err
 int keystore_server_remove(struct keystore *ks, const char *server, struct err *err)
 {
 	struct entry *e;
+	const struct entry *v;
 	size_t at, n = 1;
 	int rc = find_server(ks, server, &e, err);
 
@@ -304,7 +302,7 @@ int keystore_server_remove(struct keystore *ks, const char *server, struct err *
 	if (rc)
 		return rc;
 	at = (size_t)(e - ks->now->entries);
-	while (at + n < ks->now->count && ks->now->entries[at + n].kind == ENTRY_VOLUME && !strcmp(ks->now->entries[at + n].server, server))
+	for (v = e + 1; at + n < ks->now->count && v->kind == ENTRY_VOLUME && !strcmp(v->server, server); v++)
 		n++;
 	entry_delete(ks->now, at, n);
 	return 0;
@@ -325,7 +323,7 @@ int keystore_volume_add(struct keystore *ks, const char *server, const char *vol
 		return rc;
 	rc = secret_create(&key, STORE_KEY);
 	if (rc)
-		return err_set(err, rc, "%s: no locked memory for a key", ks->path);
+		return secret_refused(err, rc);
 	secret_random(key.data, key.len);
 	return add(ks, ENTRY_VOLUME, server, volume, &by, key.data, key.len, err);
 }
@@ -372,8 +370,8 @@ static int check_record(const char *name, struct err *err)
 {
 	if (record_name_valid(name, strlen(name)))
 		return 0;
-	return err_set(err, -EINVAL, "\"%.80s\" is no name of a record: 1 to %d letters, digits, '.', '_', '-' and single slashes inside", name,
-		STORE_RECORD_NAME);
+	return err_set(err, -EINVAL, "\"%.80s\" is no name of a record: 1 to %d letters, digits, '.', '_', '-' and single slashes inside",
+		name, STORE_RECORD_NAME);
 }
 
 int keystore_record_set(struct keystore *ks, const char *name, const void *data, size_t len, struct err *err)
