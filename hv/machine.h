@@ -11,9 +11,11 @@
 #include <pthread.h>
 #include "hv/clock_real.h"
 #include "hv/board.h"
+#include "hv/disks.h"
 #include "hv/fw/firmware.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/life.h"
+#include "hv/mgmt/mgmt.h"
 #include "hv/options.h"
 #include "hv/pci/chipset.h"
 #include "hv/ram.h"
@@ -39,7 +41,9 @@ struct machine {
 	struct fw fw;
 	bool fw_ready;
 	struct board board;
+	struct disks disks;
 	struct slots slots;
+	struct mgmt mgmt;
 	struct doorbell *doorbells;	/* list */
 	struct kvm_chips *chips;	/* interrupt chips at power-on */
 	struct vcpu_host vcpu_host;
@@ -57,3 +61,5 @@ int machine_create(const struct options *options, uint64_t start_ns, struct mach
 /* Run until the end; the exit code. Writes the counters when asked to. */
 int machine_run(struct machine *m);
 void machine_free(struct machine *m);
+/* Loop thread. A second press powers off by force. */
+void machine_press_power(struct machine *m);
