@@ -71,8 +71,8 @@ ask() {
 	local who=$1 id=()
 	shift
 	[ -z "$who" ] || id=(-cert "$who/cert.pem" -key "$who/key.pem")
-	{ message "$@"; read -rt "${linger:-1}" <> <(:); } |
-		timeout 15 openssl s_client -quiet -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" "${id[@]}" 2>"$dir/s_client.err" |
+	{ message "$@"; read -rt "${linger:-0.5}" <> <(:); } |
+		timeout 15 openssl s_client -quiet -no_ign_eof -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" "${id[@]}" 2>"$dir/s_client.err" |
 		tr -d '\000-\037'
 }
 
@@ -185,7 +185,7 @@ jq -es 'map(select(.verb == "key" and .result == "ok" and .who == "hv/dc-web01" 
 
 # ---- others who hold or hammer connections
 for i in 1 2 3 4 5 6 7 8; do
-	socat -u EXEC:'sleep 20' "TCP:$address" 2>/dev/null &
+	socat -u EXEC:'sleep 5' "TCP:$address" 2>/dev/null &
 	running[$!]=1
 	head -c 3000 /dev/urandom | timeout 5 socat -u - "TCP:$address" 2>/dev/null
 	message '{"id":1,"do":' | timeout 5 socat -u - "TCP:$address" 2>/dev/null
@@ -193,7 +193,7 @@ done
 token hv dc-web03
 expect "enrol beside garbage and silence" 0 '' timeout 5 "$hull" pki enrol --lma "$address" --token "file:$dir/token" --output "$dir/web03"
 : >"$dir/x"
-{ printf '\0\1\0\1garbage'; read -rt 0.3 <> <(:); } | timeout 5 openssl s_client -quiet -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" \
+{ printf '\0\1\0\1garbage'; read -rt 0.3 <> <(:); } | timeout 5 openssl s_client -quiet -no_ign_eof -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" \
 	-cert "$dir/web03/cert.pem" -key "$dir/web03/key.pem" >"$dir/x" 2>/dev/null
 case $(ask "$dir/web03" '{"id":9,"do":"ping"}')$(wc -c <"$dir/x") in *'"id":9'*0) pass "a message that is too long" ;; *) fail "a message that is too long" ;; esac
 kill -HUP "$lma"
