@@ -195,6 +195,15 @@ static void test_serve(void)
 	m.zone = MIB;
 	tell(fd, &m, AGENT_ROTATE);
 	rotate(fd, &m);
+
+	/* Asked to go on with a rotation that has ended: no other one begins. */
+	m = (struct agent_message){ .zone = MIB, .boundary = MIB, .key_len = 7, .key = "the key" };
+	snprintf(m.volume, sizeof m.volume, "%s", volume);
+	tell(fd, &m, AGENT_ROTATE);
+	check_eq(hear(fd, &m), AGENT_BEGIN);
+	check_eq(m.boundary, 4 * MIB);
+	tell(fd, &m, AGENT_FROZEN);
+	check_eq(hear(fd, &m), AGENT_DONE);
 	check_eq(finish(fd, child), 0);
 	unlink(volume);
 	unlink(key);
