@@ -35,8 +35,8 @@ int block_crypt_create(struct block *lower, const struct luks_layout *layout, st
 /* A second key comes into use: nothing is under it yet (boundary at the beginning). -EBUSY when there are two already. */
 int block_crypt_rotate_begin(struct block *b, const struct luks_segment *fresh, struct err *err) must_check;
 /*
- * Freeze [off, off + len) of the plaintext (in whole crypto sectors, cut at the end of the disk): requests that touch it wait, and done is called (perhaps
- * at once) when none is in flight there. One zone at a time: -EBUSY.
+ * Freeze [off, off + len) of the plaintext, in whole crypto sectors and cut at the end of the disk: requests wait before they touch
+ * it, and done is called (perhaps at once) when none is in flight there. One zone at a time: -EBUSY.
  */
 int block_crypt_freeze(struct block *b, uint64_t off, uint64_t len, void (*done)(void *ctx), void *ctx) must_check;
 /*

@@ -12,15 +12,12 @@ static int check_segments(const struct luks_layout *l, uint64_t *end, struct err
 {
 	const struct luks_segment *s = l->segment;
 
-	if (l->segment_count != 1 && l->segment_count != 2)
-		return err_set(err, -EINVAL, "volume has %u segments; 1 or 2 can be used", l->segment_count);
 	if (s[0].off)
 		return err_set(err, -EINVAL, "volume's first segment begins at %llu, not at 0", (ull)s[0].off);
 	if (l->segment_count == 2 && s[1].off != s[0].len)
 		return err_set(err, -EINVAL, "volume's segments leave a gap: the first ends at %llu, the second begins at %llu",
 			(ull)s[0].len, (ull)s[1].off);
 	s += l->segment_count - 1;
-	*end = 0;
 	if (s->len && __builtin_add_overflow(s->off, s->len, end))
 		return err_set(err, -EINVAL, "volume's last segment is beyond any size");
 	return 0;
@@ -30,7 +27,7 @@ static int check_segments(const struct luks_layout *l, uint64_t *end, struct err
 static int measure(struct crypt *c, const struct luks_layout *l, struct err *err)
 {
 	const struct block *lower = c->b.lower;
-	uint64_t grain = c->unit > lower->logical ? c->unit : lower->logical, end, room, size;
+	uint64_t grain = c->unit > lower->logical ? c->unit : lower->logical, end = 0, room, size;
 	int r = check_segments(l, &end, err);
 
 	if (r)
@@ -40,6 +37,7 @@ static int measure(struct crypt *c, const struct luks_layout *l, struct err *err
 			(ull)l->data_off, lower->logical);
 	if (l->data_off >= lower->size)
 		return err_set(err, -EINVAL, "volume's data begin at %llu, but it has %llu bytes", (ull)l->data_off, (ull)lower->size);
+	c->data_off = l->data_off;
 	room = lower->size - l->data_off;
 	size = l->data_len ? l->data_len : end ? end : room;
 	if (size > room)
@@ -61,7 +59,9 @@ static int open_keys(struct crypt *c, const struct luks_layout *l, struct err *e
 {
 	int r;
 
-	for (unsigned i = 0; i < l->segment_count && i < array_len(c->key); i++) {
+	if (l->segment_count != 1 && l->segment_count != 2)
+		return err_set(err, -EINVAL, "volume has %u segments; 1 or 2 can be used", l->segment_count);
+	for (unsigned i = 0; i < l->segment_count; i++) {
 		r = crypt_key_set(&c->key[i], &l->segment[i], err);
 		if (r)
 			return r;
@@ -110,7 +110,7 @@ int block_crypt_create(struct block *lower, const struct luks_layout *layout, st
 	if (!r)
 		r = map_pool(c, err);
 	if (r) {
-		crypt_free(c);
+		crypt_destroy(c);
 		return r;
 	}
 	c->b.physical = c->unit > lower->physical ? c->unit : lower->physical;
