@@ -82,7 +82,8 @@ static int ask(const struct keysource *from, json_t **ok, struct err *err)
 {
 	int rc = be_ready(from, err);
 
-	return rc ? rc : lmaclient_call(own.client, json_pack("{s:s, s:s, s:s}", "do", "key", "server", from->server, "volume", from->name),
+	return rc ? rc : lmaclient_call(own.client, json_pack("{s:s, s:s, s:s}", "do", "key", "server", from->server, "volume",
+		from->name),
 		ok, err);
 }
 

@@ -187,7 +187,8 @@ static int start_listening(struct service *s, struct err *err)
 	return 0;
 }
 
-int service_create(struct loop *loop, struct keystore *ks, const struct service_config *config, struct service **out, struct err *err)
+int service_create(struct loop *loop, struct keystore *ks, const struct service_config *config, struct service **out,
+	struct err *err)
 {
 	struct service *s = calloc(1, sizeof *s);
 	int rc;
