@@ -1,0 +1,157 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hull-hv is killed (SIGKILL) at random moments while a guest writes to an encrypted volume, in a part of the runs while the volume's
+# key is rotated. After each restart the guest holds the disk to everything it had reported flushed (tests/system/crash/main.c).
+# The guest is small enough for this machine's own KVM. A kill loses what hull-hv had not handed to the kernel; crash-vm.sh kills the
+# kernel too.
+# Usage: tests/system/crash.sh [O]
+# Environment: KILLS   how often (default 200; three quarters of them on virtio-blk, the others on AHCI)
+#              PLAIN=1 a plain volume, to tell the layers apart
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+O=${1:-build}
+kills=${KILLS:-200}
+plain=${PLAIN:-0}
+mkdir -p "$O"
+work=$(mktemp -d "$O/crash.XXXXXX")
+pid=
+failed=0
+trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
+. tests/system/crash/lib.sh
+
+if ! "$O/bin/hull-hv" --probe >"$work/probe" 2>&1; then
+	echo "SKIP crash: $(grep -m1 'NO' "$work/probe")"
+	exit 0
+fi
+tests/system/crash/build "$work/kernel" 2>"$work/err" || { echo "FAIL crash: guest: $(head -n 1 "$work/err")"; exit 1; }
+"$O/bin/hull" env compile tests/system/crash/crash.dts "$work/dtb" || { echo "FAIL crash: environment"; exit 1; }
+crash_begin
+
+# A fresh volume for a disk, and a placement with it; the machine's other disk is plain and idle.
+new_volume() {
+	local other=sda
+
+	[ "$1" = vda ] || other=vda
+	: >"$work/$1.flushed"
+	rm -f "$work/vda" "$work/sda"
+	truncate -s 64M "$work/$other"
+	if [ "$plain" = 1 ]; then
+		truncate -s 64M "$work/$1"
+		printf 'disk.%s = %s\n' "$1" "$work/$1" "$other" "$work/$other" >"$work/placement"
+		return
+	fi
+	[ -f "$work/key" ] || (umask 077 && head -c 64 /dev/urandom >"$work/key")
+	"$O/bin/hull" volume format "$work/$1" --key "file:$work/key" --random-key --size 64M >"$work/format" 2>&1 ||
+		{ echo "FAIL crash: format: $(tail -n 1 "$work/format")"; exit 1; }
+	cat >"$work/placement" <<-X
+		disk.$1 = $1
+		volume.$1 = $work/$1
+		volume.$1.key = file:$work/key
+		disk.$other = $work/$other
+		control = $work/control
+	X
+}
+
+start_hv() {
+	crash_orders "$1"
+	: >"$work/console"
+	rm -f "$work/control"
+	"$O/bin/hull-hv" --env "$work/dtb" --placement "$work/placement" --kernel "$work/kernel" --initrd "$work/orders" --no-reboot \
+		--console stdio </dev/null >"$work/console" 2>"$work/log" &
+	pid=$!
+}
+
+# The guest has said this, or hull-hv has ended, or half a minute is over
+said() {
+	local i
+
+	for ((i = 0; i < 6000; i++)); do
+		! grep -q "$1" "$work/console" || return 0
+		kill -0 $pid 2>/dev/null || return 1
+		sleep 0.005
+	done
+	return 1
+}
+
+# The killed process has let go of its files.
+kill_hv() {
+	kill -KILL $pid 2>/dev/null
+	wait $pid 2>/dev/null
+	pid=
+}
+
+# hull-ctl/1: a length of four bytes, then JSON. The answer is not waited for: the kill does not wait either.
+ask_rotation() {
+	local text
+
+	[ "$plain" = 0 ] && [ -S "$work/control" ] || return 0
+	text="{\"id\": 1, \"do\": \"volume-rotate\", \"volume\": \"$1\"}"
+	{
+		printf '%b' "$(printf '\\x00\\x00\\x%02x\\x%02x' $((${#text} >> 8)) $((${#text} & 255)))"
+		printf '%s' "$text"
+		sleep 1
+	} | socat -t 0.2 - "UNIX-CONNECT:$work/control" >"$work/rotation" 2>&1 &
+	rotations=$((rotations + 1))
+}
+
+# one_run DISK: 0 when nothing is wrong so far
+one_run() {
+	local why='' early=0 before
+
+	before=$(wc -l <"$work/$1.flushed")
+	start_hv "$1"
+	# One kill in eight comes before the guest has seen the whole region, never in the first run: it fills the region.
+	if [ "$before" -gt 0 ] && [ "$(crash_dice 8)" = 0 ]; then
+		early=1
+		sleep "0.$(printf '%03d' "$(crash_dice 100)")"
+	elif said '^[VE] '; then
+		[ "$before" = 0 ] || [ "$(crash_dice 2)" = 0 ] || ask_rotation "$1"
+		sleep "0.$(printf '%03d' "$(crash_dice 300)")"
+	else
+		why="the guest did not come up: $(tail -n 1 "$work/log")"
+	fi
+	[ -n "$why" ] || kill -0 $pid 2>/dev/null || why="hull-hv ended by itself: $(tail -n 1 "$work/log")"
+	kill_hv
+	earlies=$((earlies + early))
+	why="$why$(crash_note "$1" "$work/console")"
+	newer=$((newer + $(crash_lines "$work/console" | sed -n 's/^V //p' | awk '{ n += $1 } END { print n + 0 }')))
+	[ -z "$why" ] && return 0
+	echo "FAIL crash $1, run $before: $why"
+	rm -rf "$O/crash-failed"
+	cp -r "$work" "$O/crash-failed"
+	return 1
+}
+
+# Histories of 50 runs: what the guest replays at its start grows with them.
+for disk in vda sda; do
+	count=$((kills * 3 / 4)) done=0 flushed=0 newer=0 earlies=0 rotations=0
+	[ $disk = vda ] || count=$((kills - count))
+	while [ $done -lt $count ] && [ $failed = 0 ]; do
+		new_volume $disk
+		while [ $done -lt $count ] && [ "$(wc -l <"$work/$disk.flushed")" -lt 50 ]; do
+			one_run $disk || { failed=1; break; }
+			done=$((done + 1))
+		done
+		flushed=$((flushed + $(crash_sum $disk)))
+		if [ "$plain" = 0 ] && grep -qa '!HULLRSH' "$work/$disk"; then
+			echo "FAIL crash $disk: the volume holds plaintext"
+			failed=1
+		fi
+	done
+	# Does the guest see what is missing at all? It is told that records are flushed which were never written.
+	if [ $failed = 0 ]; then
+		sed -i "\$s/.*/$(($(tail -n 1 "$work/$disk.flushed") + 2000))/" "$work/$disk.flushed"
+		start_hv $disk
+		if said '^[VE] ' && grep -q '^E .*\(lost\|damaged\)' <(sleep 0.1; cat "$work/console"); then
+			echo "PASS crash $disk: a flushed record that is missing is found"
+		else
+			echo "FAIL crash $disk: a flushed record that is missing is not found"
+			failed=1
+		fi
+		kill_hv
+	fi
+	[ $failed = 1 ] || echo "PASS crash $disk: $done kills ($earlies while it came up, $rotations with a rotation begun), $flushed flushed records, none lost;" \
+		"$newer sectors held later ones"
+done
+exit $failed
