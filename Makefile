@@ -86,6 +86,10 @@ $(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC)) $(ARCHIVES)
 unit: $(O)/bin/unit
 	$(Q)$(O)/bin/unit $(T)
 
+# ---- programs of tests, one source file each
+$(O)/tools/%: tests/tools/%.c
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(if $(CI),-Werror) -o $@ $< -lm
+
 # ---- fuzz targets: tests/fuzz/NAME_fuzz.c, seeds in tests/fuzz/corpus/NAME/
 FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w -pthread
