@@ -61,7 +61,7 @@ $(O)/lib/libhv.a: $(call objs,$(HV_SRC))
 $(O)/lib/%.a:
 	$(call say,AR,$@)mkdir -p $(@D); rm -f $@; ar rcs $@ $(filter %.o,$^)
 
-$(O)/bin/hull: $(call objs,$(HULL_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+$(O)/bin/hull: $(call objs,$(HULL_SRC)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 $(O)/bin/hull-hv: $(call objs,hv/main.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(HV_LIBS)

@@ -41,6 +41,12 @@ struct agent_message {
 	struct luks_layout layout;
 };
 
+/*
+ * Is m, of which len bytes came, a message that this side may send? Says which field is wrong: -EPROTO. Both halves ask before they
+ * look at anything else. What a kind does not use is not looked at, strings excepted: they all end.
+ */
+int agent_message_check(const struct agent_message *m, size_t len, bool from_agent, struct err *err) must_check;
+
 /* ---- client (hv). Messages stand in secret memory; calls are for the loop's thread. */
 struct agent;
 int agent_start(struct agent **agent, struct err *err) must_check;	/* finds hull beside this program; HULL_AGENT overrides */

@@ -10,7 +10,7 @@ enum { HULL_OK = 0, HULL_DIFFERENT = 1, HULL_TROUBLE = 2 };
 struct command {
 	const char *words;	/* "env check" */
 	const char *arguments;	/* "FILE…" */
-	const char *summary;	/* one line */
+	const char *summary;	/* one line; NULL: for other programs, not listed */
 	const char *help;	/* more lines, NULL: none */
 	int (*run)(const struct command *self, int argc, char **argv);	/* argv[0] is the last word */
 };

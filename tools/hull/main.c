@@ -91,10 +91,11 @@ static void print_help(void)
 {
 	printf("Hull keeps a server the same server while it moves.\n\nusage: hull COMMAND [ARGUMENT…]\n\n");
 	for (size_t i = 0; command_at(i); i++)
-		printf("  %-16s %s\n", command_at(i)->words, command_at(i)->summary);
+		if (command_at(i)->summary)
+			printf("  %-21s %s\n", command_at(i)->words, command_at(i)->summary);
 	printf("\n  -h, --help       this text; after a command: how it is used\n"
 	       "  --version        print the version\n"
-	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-fingerprint(1).\n");
+	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-fingerprint(1).\n");
 }
 
 static void print_command(const struct command *c)
@@ -123,7 +124,7 @@ static int run_help(const struct command *self, int argc, char **argv)
 	for (size_t i = 0; command_at(i); i++) {
 		const struct command *c = command_at(i);
 
-		if (!(argc == 2 && in_group(c, argv[1])) && match(c, argc - 1, argv + 1) != argc - 1)
+		if (!c->summary || (!(argc == 2 && in_group(c, argv[1])) && match(c, argc - 1, argv + 1) != argc - 1))
 			continue;
 		if (found)
 			putchar('\n');
@@ -174,7 +175,7 @@ static int fail_unknown(int argc, char **argv)
 	else
 		command_fail("%s: needs one more word", argv[1]);
 	for (size_t i = 0; command_at(i); i++)
-		if (in_group(command_at(i), argv[1]))
+		if (command_at(i)->summary && in_group(command_at(i), argv[1]))
 			command_usage(command_at(i));
 	return HULL_TROUBLE;
 }

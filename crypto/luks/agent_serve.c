@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The volume agent: answers hull-hv over one socket until that closes. */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include "crypto/keysource.h"
+#include "crypto/luks/agent.h"
+#include "crypto/luks/luks.h"
+#include "lib/log.h"
+#include "lib/scope.h"
+
+struct server {
+	int fd;
+	bool lost;			/* hull-hv is gone, or talks nonsense */
+	struct agent_message *in, *out;	/* secret memory */
+};
+
+static void reply(struct server *a, enum agent_kind kind)
+{
+	ssize_t n;
+
+	a->out->version = AGENT_VERSION;
+	a->out->kind = kind;
+	do
+		n = send(a->fd, a->out, sizeof *a->out, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n != (ssize_t)sizeof *a->out)
+		a->lost = true;
+	secret_wipe(a->out, sizeof *a->out);
+}
+
+static void reply_failed(struct server *a, int rc, const struct err *err)
+{
+	secret_wipe(a->out, sizeof *a->out);
+	a->out->code = rc;
+	snprintf(a->out->text, sizeof a->out->text, "%s", err->text[0] ? err->text : strerror(-rc));
+	for (char *c = a->out->text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+	reply(a, AGENT_FAILED);
+}
+
+/* The next message; false when the link has ended. */
+static bool receive(struct server *a)
+{
+	struct err err = { .text = "" };
+	ssize_t n;
+
+	do
+		n = recv(a->fd, a->in, sizeof *a->in, MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0) {
+		a->lost = true;
+		return false;
+	}
+	if (agent_message_check(a->in, (size_t)n, false, &err)) {
+		log_error("%s", err.text);
+		a->lost = true;
+		return false;
+	}
+	return true;
+}
+
+static const char *or_null(const char *s)
+{
+	return *s ? s : NULL;
+}
+
+static struct luks_place place_of(const struct agent_message *m)
+{
+	return (struct luks_place){ .volume = m->volume, .header = or_null(m->header), .locked = true };
+}
+
+static int open_volume(struct server *a, struct err *err)
+{
+	const struct agent_message *m = a->in;
+	const struct keysource from = { .source = m->source, .server = or_null(m->server), .name = or_null(m->name),
+		.lma = or_null(m->lma), .lma_token = or_null(m->lma_token) };
+	const struct luks_place at = place_of(m);
+	struct secret key = { 0 };
+	int rc = keysource_read(&from, &key, err);
+
+	if (!rc && (!key.len || key.len > AGENT_KEY))
+		rc = err_set(err, -EINVAL, "%s: the key has %zu bytes; 1 to %d are allowed", m->volume, key.len, AGENT_KEY);
+	if (!rc)
+		rc = luks_open(&at, &key, &a->out->layout, NULL, err);
+	if (!rc) {
+		a->out->key_len = (uint32_t)key.len;
+		memcpy(a->out->key, key.data, key.len);
+		reply(a, AGENT_OPENED);
+	}
+	secret_destroy(&key);
+	return rc;
+}
+
+/* ---- rotation: each step asks hull-hv first */
+
+/* 0 to go on; nonzero when hull-hv wants to stop, or is gone. */
+static int ask(struct server *a, enum agent_kind kind)
+{
+	if (a->lost)
+		return -EPIPE;
+	reply(a, kind);
+	if (a->lost || !receive(a))
+		return -EPIPE;
+	return a->in->kind == AGENT_FROZEN ? 0 : -EINTR;
+}
+
+static int begin(void *ctx, const struct luks_segment *fresh, uint64_t boundary, uint64_t total)
+{
+	struct server *a = ctx;
+
+	a->out->layout.segment[0] = *fresh;
+	a->out->boundary = boundary;
+	a->out->total = total;
+	return ask(a, AGENT_BEGIN);
+}
+
+static int freeze(void *ctx, uint64_t off, uint64_t len)
+{
+	struct server *a = ctx;
+
+	a->out->off = off;
+	a->out->len = len;
+	return ask(a, AGENT_FREEZE);
+}
+
+static void thaw(void *ctx, uint64_t boundary, uint64_t total)
+{
+	struct server *a = ctx;
+
+	a->out->boundary = boundary;
+	a->out->total = total;
+	reply(a, AGENT_THAW);
+}
+
+static int rotate_volume(struct server *a, struct err *err)
+{
+	static const struct luks_rotate_ops ops = { begin, freeze, thaw };
+	/* a->in is written over by the answers. */
+	struct agent_message *m = secret_alloc(sizeof *m);
+	struct secret key = { 0 };
+	int rc = -ENOMEM;
+
+	if (m && !secret_copy(&key, a->in->key, a->in->key_len)) {
+		const struct luks_rotation how = { .key = &key, .zone = a->in->zone };
+		struct luks_place at;
+
+		memcpy(m, a->in, sizeof *m);
+		at = place_of(m);
+		rc = luks_rotate(&at, &how, &ops, a, err);
+	}
+	secret_destroy(&key);
+	secret_free(m);
+	if (!rc)
+		reply(a, AGENT_DONE);
+	return rc;
+}
+
+/* A header decides how much memory Argon2id wants; luks_open refuses more than 4 GiB, and this is what holds if it were wrong. */
+static void set_limits(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	const struct rlimit memory = { 8ull << 30, 8ull << 30 };
+
+	if (setrlimit(RLIMIT_AS, &memory))
+		log_warn("the agent's memory cannot be limited: %s", strerror(errno));
+#endif
+}
+
+static void serve_one(struct server *a)
+{
+	struct err err = { .text = "" };
+	int rc = 0;
+
+	switch (a->in->kind) {
+	case AGENT_OPEN:
+		rc = open_volume(a, &err);
+		break;
+	case AGENT_ROTATE:
+		rc = rotate_volume(a, &err);
+		break;
+	default:	/* a late answer to a question that nobody asks any more */
+		break;
+	}
+	if (rc)
+		reply_failed(a, rc, &err);
+}
+
+int agent_serve(int fd)
+{
+	struct server a = { .fd = fd, .in = secret_alloc(sizeof *a.in), .out = secret_alloc(sizeof *a.out) };
+
+	set_limits();
+	if (!a.in || !a.out) {
+		log_error("no memory for keys: the limit of locked memory is too low");
+		return 1;
+	}
+	while (!a.lost && receive(&a)) {
+		serve_one(&a);
+		secret_wipe(a.in, sizeof *a.in);
+	}
+	secret_free(a.in);
+	secret_free(a.out);
+	return 0;
+}
