@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The lowest layer of a disk: a regular file or a block device, through the page cache. Data moves by io_uring, or by a
- * small pool of threads where the kernel refuses io_uring. Reads that the page cache can answer complete inside submit.
+ * The lowest layer of a disk: a regular file or a block device, beside the page cache where the kernel can (README.md). Data
+ * moves by io_uring, or by a small pool of threads where the kernel refuses io_uring.
  *
- * Completions that come later are delivered on the loop's thread (under its guard). Without a loop, block_file_poll
- * delivers them. Submitting threads must live until what they submitted is done, or it is submitted again by the reaper.
+ * The thread that opens a volume owns it: it runs the loop, polls, drains and frees, and all completions are delivered on
+ * it (under the loop's guard); what it submits may complete inside submit. Others only submit. Without a loop,
+ * block_file_poll delivers.
  */
 #pragma once
 #include "hv/block/block.h"
@@ -24,3 +25,11 @@ int block_file_open_engine(const char *path, bool readonly, enum block_file_engi
 /* Deliver what has completed; b must come from block_file_open. */
 void block_file_poll(struct block *b);
 enum block_file_engine block_file_engine(const struct block *b);
+
+/*
+ * A device is held exclusively (O_EXCL), which keeps it from being mounted, and also from a helper that must open it so. Let go
+ * of that and take it again: requests go on meanwhile, and the locks (lib/filelock.h) stay. No more than that for files.
+ * -EBUSY: somebody else holds it now.
+ */
+void block_file_release_claim(struct block *b);
+int block_file_take_claim(struct block *b, struct err *err) must_check;

@@ -472,8 +472,12 @@ void ahci_port_run(struct ahci_port *p)
 	if (p->running)
 		return;
 	p->running = true;
-	while ((tag = next(p)) >= 0)
-		take(p, (unsigned)tag);
+	do {
+		block_plug(p->dev.block);
+		while ((tag = next(p)) >= 0)
+			take(p, (unsigned)tag);
+		block_unplug(p->dev.block);
+	} while (next(p) >= 0);	/* what completed just now made room */
 	p->running = false;
 	if (p->finished)
 		send_sdb(p, ATA_OK, 0);

@@ -233,12 +233,14 @@ static void run(struct virtio_blk *b)
 	b->in_round = true;
 	do {
 		virtio_ring_quiet(r);
+		block_plug(b->block);
 		while (budget && (q = take(b))) {
 			budget--;
 			begin(b, q);
 		}
+		block_unplug(b->block);	/* may complete some */
 		/* Without a free request the next completion comes back here. */
-	} while (budget && !b->stalled && virtio_pci_listen(&b->virtio, 0));
+	} while (budget && (b->stalled ? b->free != NULL : virtio_pci_listen(&b->virtio, 0)));
 	b->in_round = false;
 	if (!budget)
 		virtio_pci_again(&b->virtio, 0, 0);
