@@ -42,6 +42,11 @@ PRINT_SRC := $(wildcard tools/fingerprint/*.c)
 TEST_SRC := $(call rwild,tests/unit,%.c)
 SUITES := $(patsubst tests/unit/%_test.c,%,$(filter %_test.c,$(TEST_SRC)))
 
+# nbdkit is never sanitized, so its plugin is not either.
+PLUGIN := $(if $(SAN),,$(O)/lib/nbdkit-hull-plugin.so)
+PLUGIN_SRC := $(wildcard tools/nbdkit/*.c hv/block/block.c hv/block/crypt*.c hv/block/file*.c crypto/secret*.c crypto/xts.c) \
+	$(addprefix lib/,err.c log.c loop.c filelock.c)
+
 BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(if $(wildcard lma/main.c),$(O)/bin/hull-lma)
 ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 # What hull-hv links: it starts often and stays small. Its library for NBD is loaded when a placement asks for it.
@@ -52,7 +57,7 @@ LIBS := -lfdt -ljansson -luring $(CRYPTO_LIBS)
 .PHONY: all programs unit fuzz check demo bench lint setup appliance sample clean FORCE
 all: setup-build
 	$(Q)$(MAKE) --no-print-directory programs
-programs: $(BIN)
+programs: $(BIN) $(PLUGIN)
 
 # ---- programs
 $(O)/lib/libhull.a: $(call objs,$(LIB_SRC))
@@ -67,6 +72,9 @@ $(O)/bin/hull-hv: $(call objs,hv/main.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(HV_LIBS)
 $(O)/bin/hull-lma: $(call objs,lma/main.c $(LMA_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# It stays mapped to the end (nodelete): libcrypto, which nbdkit leaves loaded, frees through it.
+$(O)/lib/nbdkit-hull-plugin.so: $(patsubst %.c,$(O)/obj/pic/%.o,$(PLUGIN_SRC))
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -o $@ $^ -luring -lcrypto
 # Runs inside servers of any age: static, and never sanitized.
 $(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h) lib/version.h
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(CPPFLAGS) -std=gnu17 -O2 -Wall -Wextra $(if $(CI),-Werror) -static -o $@ $(PRINT_SRC)
@@ -74,6 +82,9 @@ $(O)/bin/hull-fingerprint: $(PRINT_SRC) $(wildcard tools/fingerprint/*.h) lib/ve
 $(O)/obj/%.o: %.c
 	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) \
 		$(if $(filter $(addsuffix /%,$(PARSERS)),$<),-Wconversion -Wno-sign-conversion) -MMD -MP -c -o $@ $<
+
+$(O)/obj/pic/%.o: %.c
+	$(call say,CC,$<)mkdir -p $(@D); $(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 # ---- unit tests: tests/unit/PATH_test.c defines `const struct suite suite_PATH` (slashes become underscores)
 $(O)/gen/suites.inc: FORCE
@@ -124,7 +135,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)

@@ -57,8 +57,8 @@ static EVP_CIPHER_CTX *cipher_create(const uint8_t *key, const uint8_t *nonce, i
 	return ctx;
 }
 
-int aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in, size_t len,
-	void *out)
+int aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in,
+	size_t len, void *out)
 {
 	cleanup(free_cipher_ctx) EVP_CIPHER_CTX *ctx = NULL;
 	uint8_t *text = out;
@@ -74,8 +74,8 @@ int aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], cons
 	return 0;
 }
 
-int aead_open(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in, size_t len,
-	void *out)
+int aead_open(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in,
+	size_t len, void *out)
 {
 	cleanup(free_cipher_ctx) EVP_CIPHER_CTX *ctx = NULL;
 	uint8_t *text = out, tag[AEAD_TAG];
@@ -103,7 +103,8 @@ static int derive_own(const uint8_t key[AEAD_KEY], const char *purpose, const vo
 	return *own ? aead_derive(key, AEAD_KEY, salt, AEAD_SALT, purpose, *own, AEAD_KEY + AEAD_NONCE) : -ENOMEM;
 }
 
-int aead_wrap(const uint8_t key[AEAD_KEY], const char *purpose, const void *aad, size_t aad_len, const void *in, size_t len, void *out)
+int aead_wrap(const uint8_t key[AEAD_KEY], const char *purpose, const void *aad, size_t aad_len, const void *in, size_t len,
+	void *out)
 {
 	cleanup(free_secret) uint8_t *own = NULL;
 	int rc;
@@ -113,7 +114,8 @@ int aead_wrap(const uint8_t key[AEAD_KEY], const char *purpose, const void *aad,
 	return rc ? rc : aead_seal(own, own + AEAD_KEY, aad, aad_len, in, len, (uint8_t *)out + AEAD_SALT);
 }
 
-int aead_unwrap(const uint8_t key[AEAD_KEY], const char *purpose, const void *aad, size_t aad_len, const void *in, size_t len, void *out)
+int aead_unwrap(const uint8_t key[AEAD_KEY], const char *purpose, const void *aad, size_t aad_len, const void *in, size_t len,
+	void *out)
 {
 	cleanup(free_secret) uint8_t *own = NULL;
 	int rc;

@@ -75,8 +75,10 @@ int keysource_read(const struct keysource *from, struct secret *key, struct err 
 	if (!strcmp(from->source, "lma"))
 		return keyclient_fetch(from, key, err);
 	rc = read_plain(from->source, "Passphrase", false, key, err);
+	if (rc != -ENOKEY)
+		return rc;
 	/* Not the whole word: somebody may have written a key there. */
-	return rc == -ENOKEY ? err_set(err, -EINVAL, "\"%.6s…\" is no key source: file:PATH, fd:N, ask, store:PATH or lma", from->source) : rc;
+	return err_set(err, -EINVAL, "\"%.6s…\" is no key source: file:PATH, fd:N, ask, store:PATH or lma", from->source);
 }
 
 int keysource_passphrase(const char *source, const char *prompt, bool confirm, struct secret *key, struct err *err)

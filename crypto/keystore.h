@@ -2,11 +2,11 @@
 /*
  * The key store: one file that holds the key tree, root → server → volume, and small named records (the certificate
  * authority's among them). The root key opens everything; it lies in the file wrapped once for each way to unlock it:
- * passphrase (Argon2id), key file, TPM 2.0. Server keys are wrapped by the root key, volume keys by their server's key; each wrap and
- * the file as a whole are authenticated (AES-256-GCM). docs/keystore.md gives the format byte by byte.
+ * passphrase (Argon2id), key file, TPM 2.0. Server keys are wrapped by the root key, volume keys by their server's key; each wrap
+ * and the file as a whole are authenticated (AES-256-GCM). docs/keystore.md gives the format byte by byte.
  *
- * A change is a transaction: keystore_begin locks the store and reads it again, keystore_commit replaces the file as a whole (write,
- * fsync, rename, fsync of the folder). Two programs may have one store open. One thread per handle.
+ * A change is a transaction: keystore_begin locks the store and reads it again, keystore_commit replaces the file as a whole
+ * (write, fsync, rename, fsync of the folder). Two programs may have one store open. One thread per handle.
  */
 #pragma once
 #include "crypto/secret.h"
@@ -46,10 +46,12 @@ int keystore_rotate_root(struct keystore *ks, const struct keystore_unlock *unlo
 
 /* Names: 1…63 of [A-Za-z0-9._-]. Volume keys are 32 random bytes. -ENOENT, -EEXIST. */
 int keystore_server_add(struct keystore *ks, const char *server, struct err *err) must_check;
-int keystore_server_remove(struct keystore *ks, const char *server, struct err *err) must_check;	/* its volumes' keys too: for good */
+/* Its volumes' keys too: for good. */
+int keystore_server_remove(struct keystore *ks, const char *server, struct err *err) must_check;
 int keystore_volume_add(struct keystore *ks, const char *server, const char *volume, struct err *err) must_check;
 int keystore_volume_remove(struct keystore *ks, const char *server, const char *volume, struct err *err) must_check;
-int keystore_volume_key(struct keystore *ks, const char *server, const char *volume, struct secret *key, struct err *err) must_check;
+int keystore_volume_key(struct keystore *ks, const char *server, const char *volume, struct secret *key,
+	struct err *err) must_check;
 
 /* Records of at most 1 MiB under a name with slashes ("pki/ca.key"). */
 int keystore_record_set(struct keystore *ks, const char *name, const void *data, size_t len, struct err *err) must_check;

@@ -82,7 +82,8 @@ static int parse_frame(const char *path, const uint8_t *data, size_t len, struct
 	return 0;
 }
 
-int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts, struct err *err)
+int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts,
+	struct err *err)
 {
 	int rc = parse_frame(path, data, len, parts, err);
 	struct rbuf b = rbuf_of(data, rc ? 0 : parts->header);

@@ -92,7 +92,8 @@ struct file_parts { size_t header, body; };	/* lengths */
 int file_parse_header(const char *path, const uint8_t *data, size_t len, struct content *c, struct file_parts *parts,
 	struct err *err) must_check;
 /* After the header, with c->root in place. -EPERM: another root key. */
-int file_parse_body(const char *path, const uint8_t *data, const struct file_parts *parts, struct content *c, struct err *err) must_check;
+int file_parse_body(const char *path, const uint8_t *data, const struct file_parts *parts, struct content *c,
+	struct err *err) must_check;
 int file_write(const char *path, const struct content *c, uint8_t **data, size_t *len, struct err *err) must_check;
 int file_sum(const void *data, size_t len, uint8_t sum[STORE_SUM]) must_check;
 

@@ -294,6 +294,7 @@ int keystore_server_add(struct keystore *ks, const char *server, struct err *err
 int keystore_server_remove(struct keystore *ks, const char *server, struct err *err)
 {
 	struct entry *e;
+	const struct entry *v;
 	size_t at, n = 1;
 	int rc = find_server(ks, server, &e, err);
 
@@ -301,7 +302,7 @@ int keystore_server_remove(struct keystore *ks, const char *server, struct err *
 	if (rc)
 		return rc;
 	at = (size_t)(e - ks->now->entries);
-	while (at + n < ks->now->count && ks->now->entries[at + n].kind == ENTRY_VOLUME && !strcmp(ks->now->entries[at + n].server, server))
+	for (v = e + 1; at + n < ks->now->count && v->kind == ENTRY_VOLUME && !strcmp(v->server, server); v++)
 		n++;
 	entry_delete(ks->now, at, n);
 	return 0;
@@ -369,8 +370,8 @@ static int check_record(const char *name, struct err *err)
 {
 	if (record_name_valid(name, strlen(name)))
 		return 0;
-	return err_set(err, -EINVAL, "\"%.80s\" is no name of a record: 1 to %d letters, digits, '.', '_', '-' and single slashes inside", name,
-		STORE_RECORD_NAME);
+	return err_set(err, -EINVAL, "\"%.80s\" is no name of a record: 1 to %d letters, digits, '.', '_', '-' and single slashes inside",
+		name, STORE_RECORD_NAME);
 }
 
 int keystore_record_set(struct keystore *ks, const char *name, const void *data, size_t len, struct err *err)

@@ -87,8 +87,8 @@ static int tpm_open(struct tpm *t, struct err *err)
 	rc = Esys_Initialize(&t->esys, t->tcti, NULL);
 	if (rc)
 		return tpm_fail(err, -EIO, "cannot be used", rc);
-	rc = Esys_CreatePrimary(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &root_template, &outside,
-		&no_pcrs, &t->root, NULL, NULL, NULL, NULL);
+	rc = Esys_CreatePrimary(t->esys, ESYS_TR_RH_OWNER, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &no_auth, &root_template,
+		&outside, &no_pcrs, &t->root, NULL, NULL, NULL, NULL);
 	if (rc) {
 		t->root = ESYS_TR_NONE;
 		return tpm_fail(err, -EIO, "its storage root key cannot be made (an owner's password must be empty)", rc);

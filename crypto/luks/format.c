@@ -125,11 +125,11 @@ static int write_header(struct luks_session *s, const struct luks_format *how, c
 	if (secret_create(&volume_key, 64))
 		return err_set(err, -ENOMEM, "%s: no memory for its key", s->at->volume);
 	secret_random(volume_key.data, volume_key.len);
-	/* LUKS1's digest of a random key needs no more. */
-	if (how->version == 1)
-		rc = crypt_set_pbkdf_type(s->cd, &least);
-	rc = crypt_format(s->cd, how->version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *)volume_key.data,
-		volume_key.len, how->version == 1 ? (void *)&one : (void *)&two);
+	/* The digest of a random volume key needs no more. */
+	rc = crypt_set_pbkdf_type(s->cd, &least);
+	if (rc >= 0)
+		rc = crypt_format(s->cd, how->version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, "aes", "xts-plain64", NULL, (const char *)volume_key.data,
+			volume_key.len, how->version == 1 ? (void *)&one : (void *)&two);
 	if (rc < 0)
 		rc = luks_session_fail(s, rc, err, "the header cannot be written");
 	else

@@ -2,6 +2,7 @@
 /*
  * Volume key rotation by LUKS2's own re-encryption, in user space. libcryptsetup rewrites a zone, makes it durable, commits the new
  * boundary to both copies of the header, and only then calls progress: there the zone thaws and the next one freezes.
+ * (lib/luks2/luks2_reencrypt.c of cryptsetup 2.6.1: crypt_reencrypt_run, reencrypt_step.)
  */
 #include <errno.h>
 #include <string.h>
@@ -19,7 +20,6 @@ struct run {
 	struct luks_segment fresh;
 	uint64_t zone;
 	bool begun, frozen, stopped;
-	int begin_rc;
 };
 
 /* ---- slots of the new key */
@@ -206,21 +206,39 @@ static int fetch_fresh(struct run *r, int slot, uint32_t sector, struct err *err
 	return 0;
 }
 
-static int on_progress(uint64_t size, uint64_t offset, void *ctx)
+/* How far the header says that the new key reaches: the position that progress is called with is one step old. */
+static int find_boundary(struct run *r, uint64_t size, uint64_t *boundary)
+{
+	const struct luks_json_segment *first;
+	struct luks_json j;
+	int rc = luks_session_json(&r->s, &j, NULL);
+
+	if (rc)
+		return rc;
+	first = &j.segment[0];
+	*boundary = first->digest != j.backup_final ? 0 : first->len && first->len < size ? first->len : size;
+	return 0;
+}
+
+static int on_progress(uint64_t size, uint64_t stale, void *ctx)
 {
 	struct run *r = ctx;
-	uint64_t zone = size - offset < r->zone ? size - offset : r->zone;
+	uint64_t boundary, zone;
 
+	if (find_boundary(r, size, &boundary)) {
+		r->stopped = true;
+		return 1;
+	}
+	zone = size - boundary < r->zone ? size - boundary : r->zone;
 	if (!r->begun) {
 		r->begun = true;
-		r->begin_rc = r->ops->begin ? r->ops->begin(r->ctx, &r->fresh, offset, size) : 0;
-		r->stopped = r->begin_rc;
+		r->stopped = r->ops->begin && r->ops->begin(r->ctx, &r->fresh, boundary, size);
 	}
 	if (r->frozen && r->ops->thaw)
-		r->ops->thaw(r->ctx, offset, size);
+		r->ops->thaw(r->ctx, boundary, size);
 	r->frozen = false;
 	if (!r->stopped && zone) {
-		r->stopped = r->ops->freeze && r->ops->freeze(r->ctx, offset, zone);
+		r->stopped = r->ops->freeze && r->ops->freeze(r->ctx, boundary, zone);
 		r->frozen = !r->stopped;
 	}
 	return r->stopped;

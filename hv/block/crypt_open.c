@@ -12,8 +12,6 @@ static int check_segments(const struct luks_layout *l, uint64_t *end, struct err
 {
 	const struct luks_segment *s = l->segment;
 
-	if (l->segment_count != 1 && l->segment_count != 2)
-		return err_set(err, -EINVAL, "volume has %u segments; 1 or 2 can be used", l->segment_count);
 	if (s[0].off)
 		return err_set(err, -EINVAL, "volume's first segment begins at %llu, not at 0", (ull)s[0].off);
 	if (l->segment_count == 2 && s[1].off != s[0].len)
@@ -61,7 +59,9 @@ static int open_keys(struct crypt *c, const struct luks_layout *l, struct err *e
 {
 	int r;
 
-	for (unsigned i = 0; i < l->segment_count && i < array_len(c->key); i++) {
+	if (l->segment_count != 1 && l->segment_count != 2)
+		return err_set(err, -EINVAL, "volume has %u segments; 1 or 2 can be used", l->segment_count);
+	for (unsigned i = 0; i < l->segment_count; i++) {
 		r = crypt_key_set(&c->key[i], &l->segment[i], err);
 		if (r)
 			return r;

@@ -14,7 +14,8 @@ struct keys_call {
 enum { KEYS_UNLOCK = 1, KEYS_NEW = 2, KEYS_OUTPUT = 4, KEYS_JSON = 8, KEYS_YES = 16 };
 
 /* Options of `allowed`, and exactly `count` plain arguments. False after a message. */
-bool keys_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, int count, struct keys_call *call) must_check;
+bool keys_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, int count,
+	struct keys_call *call) must_check;
 /* Open the store that argv[1] names. NULL after a message. */
 struct keystore *keys_open(const struct keys_call *call);
 /* "[y/N]" on the terminal. */

@@ -30,7 +30,10 @@ static int change(const struct keys_call *call, change_fn *fn, const char *quest
 static int server_add(struct keystore *ks, char **argv, struct err *err) { return keystore_server_add(ks, argv[2], err); }
 static int server_remove(struct keystore *ks, char **argv, struct err *err) { return keystore_server_remove(ks, argv[2], err); }
 static int volume_add(struct keystore *ks, char **argv, struct err *err) { return keystore_volume_add(ks, argv[2], argv[3], err); }
-static int volume_remove(struct keystore *ks, char **argv, struct err *err) { return keystore_volume_remove(ks, argv[2], argv[3], err); }
+static int volume_remove(struct keystore *ks, char **argv, struct err *err)
+{
+	return keystore_volume_remove(ks, argv[2], argv[3], err);
+}
 
 int keys_run_server_add(const struct command *c, int argc, char **argv)
 {

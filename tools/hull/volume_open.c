@@ -80,7 +80,7 @@ static void exec_nbdkit(const struct volume_options *o, const char *plugin, int 
 	snprintf(pid, sizeof pid, "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
-	execlp("nbdkit", "nbdkit", "--foreground", "--no-sr", plugin, volume, "layout=4", o->read_only ? "--readonly" : NULL, NULL);
+	execlp("nbdkit", "nbdkit", "--foreground", "--no-sr", plugin, volume, "layout=4", o->read_only ? "readonly=true" : NULL, NULL);
 }
 
 static int serve(const struct volume_options *o, const struct luks_layout *layout, struct err *err)

@@ -118,7 +118,8 @@ static void a_killed_writer_leaves_the_old_or_the_new_store(void)
 		left += !access(name, F_OK);
 		*done = count;
 	}
-	suite_note("%u writers killed, %u commits; %u had renamed and not said so, %u left a part of a new file", ROUNDS, *done, ahead, left);
+	suite_note("%u writers killed, %u commits; %u had renamed and not said so, %u left a part of a new file", ROUNDS, *done,
+		ahead, left);
 	check(*done >= ROUNDS / 10);
 	munmap(done, 4096);
 }

@@ -165,7 +165,8 @@ static void damage_is_named(void)
 /* Offsets in the passphrase's slot, the second one. */
 enum { SLOT = STORE_HEADER + STORE_SLOT };
 
-static void check_slot(const char *copy, const uint8_t *file, size_t len, size_t at, uint32_t value, unsigned size, const char *text)
+static void check_slot(const char *copy, const uint8_t *file, size_t len, size_t at, uint32_t value, unsigned size,
+	const char *text)
 {
 	auto_free uint8_t *changed = malloc(len);
 

@@ -13,8 +13,8 @@ static inline void forge_sum(uint8_t *file, size_t len)
 }
 
 /* A file of this header (its lengths are set) and this body, malloc'd. */
-static inline uint8_t *forge_file(const uint8_t *header, size_t header_len, const uint8_t *plain, size_t plain_len, const uint8_t *root,
-	size_t *len)
+static inline uint8_t *forge_file(const uint8_t *header, size_t header_len, const uint8_t *plain, size_t plain_len,
+	const uint8_t *root, size_t *len)
 {
 	uint8_t *file;
 

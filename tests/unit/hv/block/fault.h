@@ -22,6 +22,8 @@ struct fault {
 	unsigned held_count;
 	unsigned count[BLOCK_OPS], fua, submits;
 	uint64_t last_off, last_len;
+	bool batch;		/* requests between plug and unplug are performed inside unplug */
+	unsigned plugs, most_plugged;	/* most_plugged: held at an unplug */
 };
 
 static inline void fault_move(struct fault *f, struct block_req *req, uint64_t len)
@@ -66,7 +68,7 @@ static inline void fault_submit(struct block *b, struct block_req *req)
 	f->fua += req->fua;
 	f->last_off = req->off;
 	f->last_len = req->len;
-	if (f->hold && f->held_count < FAULT_HELD)
+	if ((f->hold || (f->batch && f->plugs)) && f->held_count < FAULT_HELD)
 		f->held[f->held_count++] = req;
 	else
 		fault_perform(f, req);
@@ -90,6 +92,22 @@ static inline void fault_drain(struct block *b)
 		fault_release(f, 0);
 }
 
+static inline void fault_plug(struct block *b)
+{
+	container_of(b, struct fault, b)->plugs++;
+}
+
+static inline void fault_unplug(struct block *b)
+{
+	struct fault *f = container_of(b, struct fault, b);
+
+	if (f->held_count > f->most_plugged)
+		f->most_plugged = f->held_count;
+	f->plugs--;
+	while (!f->plugs && f->batch && !f->hold && f->held_count)
+		fault_release(f, 0);
+}
+
 static inline void fault_free(struct block *b)
 {
 	struct fault *f = container_of(b, struct fault, b);
@@ -100,7 +118,8 @@ static inline void fault_free(struct block *b)
 
 static inline struct fault *fault_create(uint64_t size)
 {
-	static const struct block_ops ops = { .name = "fault", .submit = fault_submit, .drain = fault_drain, .free = fault_free };
+	static const struct block_ops ops = { .name = "fault", .submit = fault_submit, .drain = fault_drain, .free = fault_free,
+		.plug = fault_plug, .unplug = fault_unplug };
 	struct fault *f = calloc(1, sizeof *f);
 
 	f->data = calloc(1, size);

@@ -233,6 +233,38 @@ static void commands_done_at_once_share_one_fis_and_interrupt(void)
 	rig_free(r);
 }
 
+static void queued_commands_reach_the_disk_as_one_batch(void)
+{
+	struct rig *r = rig_create();
+
+	r->disk->batch = true;
+	for (unsigned i = 0; i < 32; i++)
+		queue(r, i, 100 + i);
+	pset(r, 0, SACT, 0xffffffff);
+	pset(r, 0, CI, 0xffffffff);
+	check_eq(r->disk->most_plugged, 32);
+	check_eq(r->disk->plugs, 0);
+	check_eq(preg(r, 0, SACT), 0);
+	check_eq(get_le32(fis(r, 0, 0x5c)), 0xffffffff);
+	rig_free(r);
+}
+
+/* The port is busy until the first is done, which happens while the disk is unplugged: the others must follow. */
+static void unqueued_commands_follow_each_other(void)
+{
+	struct rig *r = rig_create();
+
+	r->disk->batch = true;
+	for (unsigned i = 0; i < 3; i++)
+		build(r, 0, i, &(struct cmd){ .command = 0x25, .device = 0x40, .lba = 10 + i, .count = 1, .bytes = 512 });
+	pset(r, 0, CI, 7);
+	check_eq(preg(r, 0, CI), 0);
+	check_eq(r->disk->count[BLOCK_READ], 3);
+	check(!memcmp(data(r, 0), r->disk->data + 12 * 512, 512));
+	check_eq(r->disk->plugs, 0);
+	rig_free(r);
+}
+
 static void queued_writes_honour_fua(void)
 {
 	struct rig *r = rig_create();
@@ -606,6 +638,8 @@ static const struct test tests[] = {
 	{ "a scatter list beyond reason is refused", a_scatter_list_beyond_reason_is_refused },
 	{ "queued commands end in any order", queued_commands_end_in_any_order },
 	{ "commands done at once share one FIS and interrupt", commands_done_at_once_share_one_fis_and_interrupt },
+	{ "queued commands reach the disk as one batch", queued_commands_reach_the_disk_as_one_batch },
+	{ "unqueued commands follow each other", unqueued_commands_follow_each_other },
 	{ "queued writes honour FUA", queued_writes_honour_fua },
 	{ "a queued error stops the queue and is logged", a_queued_error_stops_the_queue_and_is_logged },
 	{ "an error among commands done at once reports the others first",

@@ -529,7 +529,7 @@ static void refill(struct block *b, struct block_req *req)
 
 static void endless_requests_are_taken_in_rounds(void)
 {
-	static const struct block_ops ops = { "refill", refill, fake_disk_drain, fake_disk_free };
+	static const struct block_ops ops = { .name = "refill", .submit = refill, .drain = fake_disk_drain, .free = fake_disk_free };
 
 	begin(BASE);
 	disk->b.ops = &ops;
@@ -542,6 +542,21 @@ static void endless_requests_are_taken_in_rounds(void)
 	check_eq(rig_advance(rig, 0), 1);
 	check_eq(disk->performed[BLOCK_FLUSH], 513);
 	check_eq(rig_advance(rig, 0), 0);
+	end();
+}
+
+static void a_round_reaches_the_disk_as_one_batch(void)
+{
+	begin(BASE);
+	for (unsigned i = 0; i < 4; i++)
+		request(i, VIRTIO_BLK_T_IN, i, 512, W);
+	vq_kick(&q);
+	check_eq(disk->most_plugged, 4);
+	check_eq(disk->plugs, 0);
+	check_eq(disk->performed[BLOCK_READ], 4);
+	for (unsigned i = 0; i < 4; i++)
+		check_eq(*status_at(i), VIRTIO_BLK_S_OK);
+	check_eq(rig->msis, 1);
 	end();
 }
 
@@ -579,6 +594,7 @@ static void two_instances_do_not_mix(void)
 }
 
 static const struct test tests[] = {
+	{ "a round reaches the disk as one batch", a_round_reaches_the_disk_as_one_batch },
 	{ "the config says what the disk is", config_says_what_the_disk_is },
 	{ "creation refuses a volume that does not fit", creation_refuses_a_volume_that_does_not_fit },
 	{ "data goes both ways", data_goes_both_ways },

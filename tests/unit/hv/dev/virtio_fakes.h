@@ -16,6 +16,7 @@ struct fake_disk {
 	int fail;			/* result of the requests performed from now on */
 	struct block_req *held[256];
 	unsigned held_count, performed[BLOCK_OPS], fua;
+	unsigned plugs, most_plugged;	/* most_plugged: held at an unplug */
 };
 
 static inline void fake_disk_perform(struct fake_disk *f, struct block_req *req)
@@ -39,7 +40,7 @@ static inline void fake_disk_submit(struct block *b, struct block_req *req)
 {
 	struct fake_disk *f = (struct fake_disk *)b;
 
-	if (!f->hold) {
+	if (!f->hold && !f->plugs) {
 		fake_disk_perform(f, req);
 		return;
 	}
@@ -72,7 +73,28 @@ static inline void fake_disk_free(struct block *b)
 	free(b);
 }
 
-static const struct block_ops fake_disk_ops = { "fake", fake_disk_submit, fake_disk_drain, fake_disk_free };
+/* What came between the two completes inside unplug. */
+static inline void fake_disk_plug(struct block *b)
+{
+	((struct fake_disk *)b)->plugs++;
+}
+
+static inline void fake_disk_unplug(struct block *b)
+{
+	struct fake_disk *f = (struct fake_disk *)b;
+
+	bug_on(!f->plugs);
+	if (f->held_count > f->most_plugged)
+		f->most_plugged = f->held_count;
+	f->plugs--;
+	while (!f->plugs && !f->hold && f->held_count)
+		fake_disk_complete(f, 0);
+}
+
+static const struct block_ops fake_disk_ops = {
+	.name = "fake", .submit = fake_disk_submit, .drain = fake_disk_drain, .free = fake_disk_free, .plug = fake_disk_plug,
+	.unplug = fake_disk_unplug,
+};
 
 static inline struct fake_disk *fake_disk_new(uint64_t size)
 {

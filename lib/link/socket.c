@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/link/socket.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "lib/scope.h"
+
+enum { BACKLOG = 512, PROBES = 3 };
+
+static int split(const char *where, char host[SOCKET_HOST], const char **port, struct err *err)
+{
+	const char *colon = strrchr(where, ':');
+	size_t len = colon ? (size_t)(colon - where) : 0;
+
+	if (!colon || !colon[1] || len >= SOCKET_HOST || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+		return err_set(err, -EINVAL, "address \"%.80s\": is not HOST:PORT", where);
+	if (len >= 2 && where[0] == '[' && where[len - 1] == ']') {
+		where++;
+		len -= 2;
+	} else if (memchr(where, ':', len)) {
+		return err_set(err, -EINVAL, "address \"%.80s\": an IPv6 host stands in brackets, [HOST]:PORT", where);
+	}
+	memcpy(host, where, len);
+	host[len] = 0;
+	*port = colon + 1;
+	return 0;
+}
+
+int socket_resolve(const char *where, bool passive, struct addrinfo **list, struct err *err)
+{
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
+	char host[SOCKET_HOST];
+	const char *port = NULL;
+	int rc = split(where, host, &port, err);
+
+	*list = NULL;
+	if (rc)
+		return rc;
+	if (!host[0] && !passive)
+		return err_set(err, -EINVAL, "address \"%.80s\": names no host", where);
+	rc = getaddrinfo(host[0] ? host : NULL, port, &want, list);
+	if (rc)
+		return err_set(err, rc == EAI_SYSTEM ? -errno : -EHOSTUNREACH, "address \"%.80s\": %s", where, gai_strerror(rc));
+	return 0;
+}
+
+int socket_connect(const struct addrinfo *to, int *out, struct err *err)
+{
+	auto_close int fd = socket(to->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	*out = -1;
+	if (fd < 0)
+		return err_set(err, -errno, "cannot make a socket: %s", strerror(errno));
+	if (connect(fd, to->ai_addr, to->ai_addrlen) && errno != EINPROGRESS)
+		return err_set(err, -errno, "cannot connect: %s", strerror(errno));
+	*out = take_fd(fd);
+	return 0;
+}
+
+static void name_address(const struct sockaddr *addr, socklen_t alen, char *name, size_t len)
+{
+	char host[INET6_ADDRSTRLEN], port[8];
+
+	if (addr->sa_family == AF_UNIX)
+		snprintf(name, len, "unix");
+	else if (getnameinfo(addr, alen, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV))
+		snprintf(name, len, "unknown");
+	else
+		snprintf(name, len, addr->sa_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+void socket_name_peer(int fd, char *name, size_t len)
+{
+	struct sockaddr_storage addr;
+	socklen_t alen = sizeof addr;
+
+	if (getpeername(fd, (struct sockaddr *)&addr, &alen))
+		snprintf(name, len, "unknown");
+	else
+		name_address((struct sockaddr *)&addr, alen, name, len);
+}
+
+int socket_listen(const char *where, int *out, char *name, struct err *err)
+{
+	struct addrinfo *list;
+	struct sockaddr_storage addr;
+	socklen_t alen = sizeof addr;
+	auto_close int fd = -1;
+	int rc = socket_resolve(where, true, &list, err), one = 1;
+
+	*out = -1;
+	if (rc)
+		return rc;
+	fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) || bind(fd, list->ai_addr, list->ai_addrlen) ||
+	    listen(fd, BACKLOG) || getsockname(fd, (struct sockaddr *)&addr, &alen))
+		rc = err_set(err, -errno, "cannot listen on %.80s: %s", where, strerror(errno));
+	freeaddrinfo(list);
+	if (rc)
+		return rc;
+	name_address((struct sockaddr *)&addr, alen, name, SOCKET_HOST);
+	*out = take_fd(fd);
+	return 0;
+}
+
+static int set_tcp(int fd, uint32_t dead_s)
+{
+	int one = 1, third = (int)(dead_s / (PROBES + 1)), probes = PROBES;
+	unsigned ms = dead_s * 1000;
+
+	third = third ? third : 1;
+	return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &third, sizeof third) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &third, sizeof third) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes) ||
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms) ? -errno : 0;
+}
+
+int socket_prepare(int fd, uint32_t dead_s, struct err *err)
+{
+	int flags = fcntl(fd, F_GETFL), protocol = 0, rc = 0;
+	socklen_t len = sizeof protocol;
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) || fcntl(fd, F_SETFD, FD_CLOEXEC) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &len))
+		rc = -errno;
+	if (!rc && protocol == IPPROTO_TCP)
+		rc = set_tcp(fd, dead_s);
+	return rc ? err_set(err, rc, "socket: cannot be set up: %s", strerror(-rc)) : 0;
+}

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS by OpenSSL on the link's socket. Renegotiation is no part of TLS 1.3, but a key update makes reads want to write; what a call
+ * wants stands in want_in and want_out until the next one.
+ */
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include "lib/link/link_priv.h"
+
+/* OpenSSL's socket BIO, but for writes, which must not raise SIGPIPE. */
+static int bio_write(BIO *bio, const char *data, int len)
+{
+	int fd = -1;
+	ssize_t n;
+
+	BIO_get_fd(bio, &fd);
+	n = send(fd, data, (size_t)len, MSG_NOSIGNAL);
+	BIO_clear_retry_flags(bio);
+	if (n <= 0 && BIO_sock_should_retry((int)n))
+		BIO_set_retry_write(bio);
+	return (int)n;
+}
+
+static BIO_METHOD *method;
+
+static void make_method(void)
+{
+	const BIO_METHOD *m = BIO_s_socket();
+
+	method = BIO_meth_new(BIO_TYPE_SOCKET, "link");
+	if (!method || !BIO_meth_set_write(method, bio_write) || !BIO_meth_set_read(method, BIO_meth_get_read(m)) ||
+	    !BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(m)) || !BIO_meth_set_create(method, BIO_meth_get_create(m)) ||
+	    !BIO_meth_set_destroy(method, BIO_meth_get_destroy(m))) {
+		BIO_meth_free(method);
+		method = NULL;
+	}
+}
+
+static bool set_socket(struct link *link)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	BIO *bio;
+
+	pthread_once(&once, make_method);
+	bio = method ? BIO_new(method) : NULL;
+	if (!bio)
+		return false;
+	BIO_set_fd(bio, link->fd, BIO_NOCLOSE);
+	SSL_set_bio(link->ssl, bio, bio);
+	return true;
+}
+
+/* Bytes of ALPN's list: one name after its length. */
+static int set_alpn(struct link *link)
+{
+	size_t len = strlen(link->config.alpn);
+	uint8_t list[256];
+
+	if (!len || len > 255)
+		return -EINVAL;
+	list[0] = (uint8_t)len;
+	memcpy(list + 1, link->config.alpn, len);
+	return SSL_set_alpn_protos(link->ssl, list, (unsigned)len + 1) ? -ENOMEM : 0;
+}
+
+int link_tls_open(struct link *link, struct err *err)
+{
+	int rc = -ENOMEM;
+
+	link->ssl = SSL_new(link->config.tls);
+	if (link->ssl && set_socket(link))
+		rc = link->config.alpn && !link->config.server ? set_alpn(link) : 0;
+	if (rc) {
+		ERR_clear_error();
+		return err_set(err, rc, "TLS: cannot be begun: %s", strerror(-rc));
+	}
+	SSL_set_mode(link->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (link->config.server)
+		SSL_set_accept_state(link->ssl);
+	else
+		SSL_set_connect_state(link->ssl);
+	return 0;
+}
+
+/* What went wrong with the protocol: a certificate of the peer's, its alert, or its bytes. */
+static int protocol_error(struct link *link)
+{
+	unsigned long e = ERR_peek_error();
+	const char *reason = ERR_reason_error_string(e);
+	long verify = SSL_get_verify_result(link->ssl);
+
+	if (ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
+		return link_fail(link, -ECONNRESET, "the other side cut the connection off");
+	if (ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED && verify != X509_V_OK)
+		return link_fail(link, -EPROTO, "the other side's certificate is refused: %s", X509_verify_cert_error_string(verify));
+	return link_fail(link, -EPROTO, "TLS: %s", reason ? reason : "unknown error");
+}
+
+static int result(struct link *link, int ret, int saved)
+{
+	int rc;
+
+	switch (SSL_get_error(link->ssl, ret)) {
+	case SSL_ERROR_WANT_READ:
+		link->want_in = true;
+		return -EAGAIN;
+	case SSL_ERROR_WANT_WRITE:
+		link->want_out = true;
+		return -EAGAIN;
+	case SSL_ERROR_ZERO_RETURN:
+		return 0;
+	case SSL_ERROR_SYSCALL:
+		if (saved == ETIMEDOUT)
+			return link_fail(link, -ETIMEDOUT, "the other side does not answer any more");
+		rc = saved && saved != EPIPE ? -saved : -ECONNRESET;
+		rc = link_fail(link, rc, "%s", strerror(-rc));
+		break;
+	default:
+		rc = protocol_error(link);
+	}
+	ERR_clear_error();
+	return rc;
+}
+
+/* want_in and want_out say what the last call wants. */
+static void begin(struct link *link)
+{
+	link->want_in = link->want_out = false;
+	ERR_clear_error();
+	errno = 0;
+}
+
+static int handshake(struct link *link)
+{
+	const unsigned char *alpn;
+	unsigned len;
+	int ret;
+
+	begin(link);
+	ret = SSL_do_handshake(link->ssl);
+	if (ret != 1) {
+		ret = result(link, ret, errno);
+		return ret ? ret : link_fail(link, -ECONNRESET, "the other side closed the connection");
+	}
+	if (!link->config.alpn)
+		return 0;
+	SSL_get0_alpn_selected(link->ssl, &alpn, &len);
+	if (len != strlen(link->config.alpn) || memcmp(alpn, link->config.alpn, len))
+		return link_fail(link, -EPROTO, "TLS: the other side did not agree on %s", link->config.alpn);
+	return 0;
+}
+
+static ssize_t receive(struct link *link, void *data, size_t len)
+{
+	int ret;
+
+	begin(link);
+	ret = SSL_read(link->ssl, data, len > LINK_CHUNK ? LINK_CHUNK : (int)len);
+	return ret > 0 ? ret : result(link, ret, errno);
+}
+
+static ssize_t transmit(struct link *link, const void *data, size_t len)
+{
+	int ret;
+
+	begin(link);
+	ret = SSL_write(link->ssl, data, len > LINK_CHUNK ? LINK_CHUNK : (int)len);
+	if (ret > 0)
+		return ret;
+	ret = result(link, ret, errno);
+	return ret ? ret : link_fail(link, -ECONNRESET, "the other side closed the connection");
+}
+
+static bool pending(const struct link *link)
+{
+	return SSL_has_pending(link->ssl);
+}
+
+static int end(struct link *link)
+{
+	int ret;
+
+	begin(link);
+	ret = SSL_shutdown(link->ssl);
+	if (ret >= 0)
+		return 0;	/* 0: ours is out, the peer's is not here yet */
+	ret = result(link, ret, errno);
+	return ret == -EAGAIN ? -EAGAIN : 0;
+}
+
+static void key_update(struct link *link)
+{
+	/* refused while a record is half written: records count on, so the next write asks again */
+	if (SSL_key_update(link->ssl, SSL_KEY_UPDATE_NOT_REQUESTED)) {
+		link->counters.key_updates++;
+		link->records = 0;
+	}
+	ERR_clear_error();
+}
+
+const struct link_io link_io_tls = { handshake, receive, transmit, pending, end, key_update };

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a peer may ask, and who may. Each verb reads its own fields; unknown fields are not looked at. */
+#include <errno.h>
+#include <string.h>
+#include "lib/base64.h"
+#include "lib/bits.h"
+#include "lib/ctl.h"
+#include "lib/log.h"
+#include "lib/scope.h"
+#include "lib/version.h"
+#include "lma/service_priv.h"
+
+enum { ANYBODY = BIT(PKI_ROLES) - 1 };
+
+struct verb {
+	const char *name;
+	unsigned roles;		/* bits; whose certificate is needed */
+	bool stranger;		/* no certificate is needed */
+	int (*run)(struct conn *conn, const json_t *request, struct reply *reply, struct err *err);
+};
+
+static const char *text_of(const json_t *request, const char *field)
+{
+	return json_string_value(json_object_get(request, field));
+}
+
+static struct audit_act act_of(struct conn *conn, const char *verb, int rc)
+{
+	return (struct audit_act){ .peer = link_peer(conn->link), .who = conn->cert ? &conn->id : NULL, .verb = verb,
+		.result = rc ? ctl_code_name(rc) : "ok" };
+}
+
+/* A log that can't be written stops what it should have told of. */
+static int audit(struct conn *conn, const struct audit_act *act, int rc, struct err *err)
+{
+	struct err why;
+
+	if (!audit_write(conn->service->audit, act, &why))
+		return rc;
+	log_limited(LOG_ERROR, "%s", why.text);
+	conn->service->count.audit_failed++;
+	return rc ? rc : err_set(err, -EIO, "refused: the audit log cannot be written");
+}
+
+static int answer_cert(struct conn *conn, X509 *cert, struct reply *reply, struct err *err)
+{
+	auto_free char *pem = NULL, *ca = NULL;
+
+	if (!cert_text(cert, &pem) && !cert_text(ca_cert(conn->service->ca), &ca))
+		reply->ok = json_pack("{s:s, s:s}", "certificate", pem, "ca", ca);
+	return reply->ok ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int run_enrol(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	struct service *s = conn->service;
+	const char *text = text_of(request, "token"), *csr = text_of(request, "csr");
+	struct token *token = secret_alloc(sizeof *token);
+	char serial[PKI_SERIAL_TEXT] = "";
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	struct pki_id id;
+	struct audit_act act;
+	int rc;
+
+	if (!token)
+		return secret_refused(err, -errno);
+	rc = text && csr ? token_parse(text, strlen(text), token, err) : err_set(err, -EINVAL, "enrol: needs \"token\" and \"csr\"");
+	if (!rc)
+		rc = cert_request_parse(csr, strlen(csr), &key, err);
+	if (!rc)
+		rc = ca_enrol(s->ca, token, key, s->config.cert_life_s, time(NULL), &id, &cert, err);
+	act = act_of(conn, "enrol", rc);
+	if (rc) {
+		s->count.enrol_refused++;
+		reply->delay = true;
+		audit_write_stranger(s->audit, &act);
+	} else {
+		s->count.enrolled++;
+		cert_serial(cert, serial);
+		act.who = &id;
+		act.serial = serial;
+		act.sync = true;
+		rc = audit(conn, &act, 0, err);
+	}
+	if (!rc)
+		rc = answer_cert(conn, cert, reply, err);
+	secret_free(token);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	return rc;
+}
+
+static int run_renew(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	struct service *s = conn->service;
+	const char *csr = text_of(request, "csr");
+	char serial[PKI_SERIAL_TEXT] = "";
+	struct audit_act act;
+	EVP_PKEY *key = NULL;
+	X509 *cert = NULL;
+	int rc = csr ? cert_request_parse(csr, strlen(csr), &key, err) : err_set(err, -EINVAL, "renew: needs \"csr\"");
+
+	if (!rc)
+		rc = ca_renew(s->ca, conn->cert, key, s->config.cert_life_s, time(NULL), &cert, err);
+	act = act_of(conn, "renew", rc);
+	if (rc) {
+		s->count.renew_refused++;
+	} else {
+		s->count.renewed++;
+		cert_serial(cert, serial);
+		act.serial = serial;
+		act.sync = true;
+	}
+	rc = audit(conn, &act, rc, err);
+	if (!rc)
+		rc = answer_cert(conn, cert, reply, err);
+	EVP_PKEY_free(key);
+	X509_free(cert);
+	return rc;
+}
+
+static int find_key(struct conn *conn, const char *server, const char *volume, struct secret *key, struct err *err)
+{
+	struct service *s = conn->service;
+	struct pki_id id;
+	int rc;
+
+	if (!volume)
+		return err_set(err, -EINVAL, "key: needs \"volume\"");
+	rc = pki_name_check(volume, err);
+	if (rc)
+		return rc;
+	/* the handshake may be long ago */
+	rc = ca_check(s->ca, conn->cert, time(NULL), &id, err);
+	if (rc)
+		return rc;
+	if (strcmp(server, conn->id.name))
+		return err_set(err, -EPERM, "key: %s/%s gets the keys of its own server only", pki_role_name(conn->id.role), conn->id.name);
+	rc = keystore_volume_key(s->ks, server, volume, key, err);
+	return rc == -ENOENT ? err_set(err, rc, "key: the store has none for volume %s of server %s", volume, server) : rc;
+}
+
+static int answer_key(const struct secret *key, struct reply *reply, struct err *err)
+{
+	char *text = secret_alloc(BASE64_TEXT(key->len));
+
+	if (text) {
+		base64_encode(key->data, key->len, text);
+		reply->ok = json_pack("{s:s}", "key", text);
+	}
+	secret_free(text);
+	return reply->ok ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int run_key(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	struct service *s = conn->service;
+	const char *server = text_of(request, "server"), *volume = text_of(request, "volume");
+	struct secret key = { 0 };
+	struct audit_act act;
+	int rc;
+
+	server = server ? server : conn->id.name;
+	rc = find_key(conn, server, volume, &key, err);
+	act = act_of(conn, "key", rc);
+	act.server = server;
+	act.volume = volume;
+	act.sync = !rc;
+	if (rc)
+		s->count.key_refused++;
+	rc = audit(conn, &act, rc, err);
+	if (!rc)
+		rc = answer_key(&key, reply, err);
+	s->count.keys += !rc;
+	secret_destroy(&key);
+	return rc;
+}
+
+static int run_crl(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	auto_free char *pem = NULL;
+	X509_CRL *crl = NULL;
+	int rc = ca_crl(conn->service->ca, time(NULL), &crl, err);
+
+	if (!rc && !cert_crl_text(crl, &pem))
+		reply->ok = json_pack("{s:s}", "crl", pem);
+	X509_CRL_free(crl);
+	return rc || reply->ok ? rc : err_set(err, -ENOMEM, "out of memory");
+}
+
+static int run_ping(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	reply->ok = json_pack("{s:s, s:s, s:I}", "name", conn->service->config.name, "version", HULL_VERSION, "time",
+		(json_int_t)time(NULL));
+	return reply->ok ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+static const struct verb verbs[] = {
+	{ "enrol", 0, true, run_enrol },
+	{ "renew", BIT(PKI_LCG) | BIT(PKI_CSC) | BIT(PKI_HV), false, run_renew },
+	{ "key", BIT(PKI_HV), false, run_key },
+	{ "crl", ANYBODY, false, run_crl },
+	{ "ping", ANYBODY, false, run_ping },
+};
+
+static int may(struct conn *conn, const struct verb *v, struct err *err)
+{
+	if (v->stranger)
+		return 0;
+	if (!conn->cert)
+		return err_set(err, -EACCES, "%s: needs a certificate; `hull pki token` makes the token for one", v->name);
+	if (v->roles & BIT(conn->id.role))
+		return 0;
+	return err_set(err, -EPERM, "%s: is not for %s", v->name, pki_role_name(conn->id.role));
+}
+
+/* Reasons of our own are for our log. */
+static bool for_the_peer(int rc)
+{
+	switch (-rc) {
+	case EPERM: case EACCES: case EINVAL: case ENOENT: case EKEYEXPIRED: case EKEYREVOKED: case EKEYREJECTED: case ENOSYS: return true;
+	default: return false;
+	}
+}
+
+int verb_run(struct conn *conn, const char *name, const json_t *request, struct reply *reply, struct err *err)
+{
+	struct service *s = conn->service;
+	const struct verb *v = NULL;
+	int rc;
+
+	for (size_t i = 0; i < array_len(verbs) && !v; i++)
+		v = strcmp(verbs[i].name, name) ? NULL : &verbs[i];
+	if (!v) {
+		s->count.unknown_verb++;
+		return err_set(err, -ENOSYS, "no verb of that name");
+	}
+	rc = may(conn, v, err);
+	if (rc) {
+		s->count.denied++;
+		return rc;
+	}
+	rc = service_fresh(s, err);
+	if (!rc)
+		rc = v->run(conn, request, reply, err);
+	if (rc && !for_the_peer(rc)) {
+		s->count.internal++;
+		log_limited(LOG_ERROR, "%s for %s: %s", v->name, link_peer(conn->link), err->text);
+		return err_set(err, -EIO, "%s: failed; the management application's log says why", v->name);
+	}
+	return rc;
+}

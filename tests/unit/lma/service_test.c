@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The service on a loop of its own thread, asked over TLS by the clients that programs use. */
+#include "lma/service.h"
+#include <jansson.h>
+#include <pthread.h>
+#include "crypto/keyclient.h"
+#include "crypto/lmaclient.h"
+#include "lib/ctl.h"
+#include "tests/unit/crypto/pki/pki_rig.h"
+
+struct rig {
+	struct pki_rig pki;
+	struct loop *loop;
+	struct keystore *ks;
+	struct service *service;
+	pthread_t thread;
+	char audit[512];
+};
+
+static void *run(void *ctx)
+{
+	struct rig *r = ctx;
+
+	return (void *)(intptr_t)loop_run(r->loop);
+}
+
+static void setup_life(struct rig *r, uint32_t life_s)
+{
+	struct service_config c = { .listen = "127.0.0.1:0", .name = "lma", .cert_life_s = life_s, .handshake_s = 5, .idle_s = 5, .refuse_ms = 10,
+		.connections = 16 };
+	struct err err = { .text = "" };
+
+	rig_setup(&r->pki);
+	r->pki.now = time(NULL);
+	ca_free(r->pki.ca);
+	keystore_close(r->pki.ks);
+	unlink(r->pki.path);
+	r->pki.ks = rig_open_store(r->pki.path, true);
+	CU_ASSERT_FATAL(!ca_create(r->pki.ks, r->pki.now, NULL) && !ca_open(r->pki.ks, &r->pki.ca, NULL));
+	snprintf(r->audit, sizeof r->audit, "%s.audit", r->pki.path);
+	c.store = r->pki.path;
+	c.audit = r->audit;
+	r->ks = rig_open_store(r->pki.path, false);
+	CU_ASSERT_FATAL(!loop_create(&r->loop, NULL));
+	if (service_create(r->loop, r->ks, &c, &r->service, &err))
+		suite_note("%s", err.text);
+	CU_ASSERT_FATAL(r->service != NULL);
+	CU_ASSERT_FATAL(!pthread_create(&r->thread, NULL, run, r));
+}
+
+static void setup(struct rig *r)
+{
+	setup_life(r, CA_LIFE_S);
+}
+
+/* Counters are read when the loop has stopped. */
+static struct service_counters drop(struct rig *r)
+{
+	struct service_counters count;
+
+	loop_stop(r->loop);
+	pthread_join(r->thread, NULL);
+	count = *service_counters(r->service);
+	service_free(r->service);
+	loop_free(r->loop);
+	keystore_close(r->ks);
+	unlink(r->audit);
+	rig_drop(&r->pki);
+	return count;
+}
+
+static const char *where(const struct rig *r)
+{
+	return service_address(r->service);
+}
+
+static void add_volume(struct rig *r, const char *server, const char *volume, struct secret *key)
+{
+	struct keystore *ks = r->pki.ks;
+
+	CU_ASSERT_FATAL(!keystore_begin(ks, NULL));
+	(void)!keystore_server_add(ks, server, NULL);
+	CU_ASSERT_FATAL(!keystore_volume_add(ks, server, volume, NULL));
+	CU_ASSERT_FATAL(!keystore_commit(ks, NULL));
+	CU_ASSERT_FATAL(!keystore_volume_key(ks, server, volume, key, NULL));
+}
+
+static void write_token(const struct token *token, const char *path)
+{
+	char text[TOKEN_TEXT];
+	FILE *f = fopen(path, "w");
+
+	CU_ASSERT_FATAL(f != NULL);
+	token_text(token, text);
+	fprintf(f, "%s\n", text);
+	fclose(f);
+}
+
+static void hands_out_keys(void)
+{
+	struct secret want = { 0 }, got = { 0 };
+	char path[512], source[600];
+	struct service_counters count;
+	struct keysource from;
+	struct token token;
+	struct err err;
+	struct rig r;
+
+	setup(&r);
+	add_volume(&r, "dc-web01", "sda", &want);
+	rig_token(&r.pki, PKI_HV, "dc-web01", 60, &token);
+	snprintf(path, sizeof path, "%s", suite_tmp("token"));
+	snprintf(source, sizeof source, "file:%s", path);
+	write_token(&token, path);
+	from = (struct keysource){ .source = "lma", .server = "dc-web01", .name = "sda", .lma = where(&r), .lma_token = source };
+	for (int i = 0; i < 2; i++) {	/* the token is gone after the first */
+		check_eq(keyclient_fetch(&from, &got, &err), 0);
+		check(got.len == want.len && secret_equal(got.data, want.data, want.len));
+		secret_destroy(&got);
+	}
+	from.name = "sdb";
+	check_eq(keyclient_fetch(&from, &got, &err), -ENOENT);
+	check_str(err.text, "key: the store has none for volume sdb of server dc-web01");
+	from.server = "dc-db01";
+	check_eq(keyclient_fetch(&from, &got, &err), -EPERM);
+	check_str(err.text, "key: hv/dc-web01 gets the keys of its own server only");
+	keyclient_close();
+	from.server = "dc-web01";
+	check_eq(keyclient_fetch(&from, &got, &err), -EPERM);	/* enrols again: the token is used */
+	keyclient_close();
+	secret_destroy(&want);
+	count = drop(&r);
+	check(count.keys == 2 && count.key_refused == 2 && count.enrolled == 1 && count.enrol_refused == 1);
+}
+
+static int call(struct rig *r, const struct identity *id, json_t *request, struct err *err)
+{
+	struct lmaclient *client;
+	json_t *ok = NULL;
+	int rc = lmaclient_open(where(r), id, NULL, &client, err);
+
+	if (rc) {
+		json_decref(request);
+		return rc;
+	}
+	rc = lmaclient_call(client, request, &ok, err);
+	json_decref(ok);
+	lmaclient_close(client);
+	return rc;
+}
+
+static void needs_certificates(void)
+{
+	struct identity id = { 0 };
+	struct service_counters count;
+	struct err err;
+	struct rig r;
+
+	setup(&r);
+	id.ca = ca_cert(r.pki.ca);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EACCES);
+	check_str(err.text, "ping: needs a certificate; `hull pki token` makes the token for one");
+	check_eq(call(&r, &id, json_pack("{s:s, s:s}", "do", "key", "volume", "sda"), &err), -EACCES);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "shutdown"), &err), -ENOSYS);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "enrol"), &err), -EINVAL);
+	check_str(err.text, "enrol: needs \"token\" and \"csr\"");
+	count = drop(&r);
+	check(count.denied == 2 && count.unknown_verb == 1 && count.enrol_refused == 1);
+}
+
+static void enrol(struct rig *r, enum pki_role role, const char *name, struct identity *id)
+{
+	struct err err = { .text = "" };
+	struct token token;
+	int rc;
+
+	rig_token(&r->pki, role, name, 60, &token);
+	rc = identity_enrol(where(r), &token, id, &err);
+	if (rc)
+		suite_note("%s", err.text);
+	CU_ASSERT_FATAL(!rc);
+}
+
+static void tells_roles_apart(void)
+{
+	struct identity id = { 0 };
+	struct err err;
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_LCG, "lan-1", &id);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), 0);
+	check_eq(call(&r, &id, json_pack("{s:s, s:s}", "do", "key", "volume", "sda"), &err), -EPERM);
+	check_str(err.text, "key: is not for lcg");
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "renew"), &err), -EINVAL);
+	check_str(err.text, "renew: needs \"csr\"");
+	identity_drop(&id);
+	check_eq(drop(&r).denied, 1);
+}
+
+static void renews_and_revokes(void)
+{
+	struct identity id = { 0 };
+	struct service_counters count;
+	char before[PKI_SERIAL_TEXT], after[PKI_SERIAL_TEXT];
+	struct err err;
+	unsigned n;
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	cert_serial(id.cert, before);
+	check_eq(identity_renew(where(&r), &id, &err), 0);
+	cert_serial(id.cert, after);
+	check(strcmp(before, after));
+	check_eq(identity_fetch_crl(where(&r), &id, &err), 0);
+	check_eq(cert_verify(id.cert, id.ca, id.crl, time(NULL), &err), 0);
+	check_eq(ca_revoke(r.pki.ca, "dc-web01", time(NULL), &n, &err), 0);
+	check_eq(n, 2);
+	check_eq(identity_renew(where(&r), &id, &err), -EPROTO);
+	check(strstr(err.text, "certificate revoked") != NULL);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EPROTO);
+	identity_drop(&id);
+	count = drop(&r);
+	check(count.renewed == 1 && count.handshake_failed == 2);
+}
+
+/* Over a link that was there before. */
+static void revokes_at_once(void)
+{
+	struct secret key = { 0 };
+	struct identity id = { 0 };
+	struct lmaclient *client;
+	json_t *ok;
+	struct err err;
+	unsigned n;
+	struct rig r;
+
+	setup(&r);
+	add_volume(&r, "dc-web01", "sda", &key);
+	secret_destroy(&key);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	CU_ASSERT_FATAL(!lmaclient_open(where(&r), &id, NULL, &client, &err));
+	check_eq(lmaclient_call(client, json_pack("{s:s, s:s}", "do", "key", "volume", "sda"), &ok, &err), 0);
+	json_decref(ok);
+	check_eq(ca_revoke(r.pki.ca, "dc-web01", time(NULL), &n, &err), 0);
+	check_eq(lmaclient_call(client, json_pack("{s:s, s:s}", "do", "key", "volume", "sda"), &ok, &err), -EKEYREVOKED);
+	check(!ok);
+	lmaclient_close(client);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
+static void refuses_strange_certificates(void)
+{
+	struct identity id = { 0 };
+	struct pki_rig other;
+	struct service_counters count;
+	struct token token;
+	struct err err;
+	struct rig r;
+
+	setup(&r);
+	rig_setup(&other);
+	other.now = time(NULL);
+	/* a certificate of another authority, shown to this one */
+	id.ca = ca_cert(r.pki.ca);
+	id.key = rig_key();
+	id.cert = rig_cert(&other, PKI_HV, "dc-web01", id.key);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EPROTO);
+	X509_free(id.cert);
+	/* one that has expired, one that is not valid yet */
+	r.pki.now = time(NULL) - 2 * CA_LIFE_S;
+	ca_free(r.pki.ca);
+	CU_ASSERT_FATAL(!ca_open(r.pki.ks, &r.pki.ca, NULL));
+	r.pki.now = time(NULL) + CA_LIFE_S;
+	id.ca = ca_cert(r.pki.ca);
+	id.cert = rig_cert(&r.pki, PKI_HV, "dc-web01", id.key);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EPROTO);
+	X509_free(id.cert);
+	/* we trust another authority than the service's */
+	id.cert = NULL;
+	id.ca = ca_cert(other.ca);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EPROTO);
+	check(strstr(err.text, "certificate is refused: ") != NULL);
+	/* and a token that pins another */
+	r.pki.now = time(NULL);
+	rig_token(&r.pki, PKI_HV, "dc-web01", 60, &token);
+	token.pin[0] ^= 1;
+	id = (struct identity){ .key = id.key };
+	EVP_PKEY_free(id.key);
+	id.key = NULL;
+	check_eq(identity_enrol(where(&r), &token, &id, &err), -EPROTO);
+	check(strstr(err.text, "certificate is refused: certificate not trusted") != NULL);
+	check(!id.cert);
+	rig_drop(&other);
+	count = drop(&r);
+	check_eq(count.enrolled + count.enrol_refused, 0);	/* the token's secret never left */
+	check_eq(count.handshake_failed, 4);
+}
+
+/* A server with a good certificate that is not the application's. */
+static void knows_the_application(void)
+{
+	struct identity id = { 0 };
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	check(identity_due(&id, time(NULL)) == false);
+	check(identity_due(&id, time(NULL) + CA_LIFE_S * 2 / 3) == true);
+	check(identity_due(&id, time(NULL) + CA_LIFE_S / 2) == false);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
+static void writes_the_log(void)
+{
+	struct secret key = { 0 };
+	struct identity id = { 0 };
+	struct err err;
+	struct rig r;
+	char line[512];
+	unsigned lines = 0, fine = 0;
+	FILE *f;
+
+	setup(&r);
+	add_volume(&r, "dc-web01", "sda", &key);
+	secret_destroy(&key);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	check_eq(call(&r, &id, json_pack("{s:s, s:s}", "do", "key", "volume", "sda"), &err), 0);
+	check_eq(call(&r, &id, json_pack("{s:s, s:s}", "do", "key", "volume", "a\"b\nc"), &err), -EINVAL);
+	f = fopen(r.audit, "r");
+	CU_ASSERT_FATAL(f != NULL);
+	while (fgets(line, sizeof line, f)) {
+		json_t *o = json_loads(line, 0, NULL);
+		const char *verb = json_string_value(json_object_get(o, "verb")), *who = json_string_value(json_object_get(o, "who"));
+
+		lines++;
+		check(o && who && !strcmp(who, "hv/dc-web01"));
+		fine += verb && !strcmp(verb, "key") && !strcmp(json_string_value(json_object_get(o, "result")), "ok") &&
+			!strcmp(json_string_value(json_object_get(o, "volume")), "sda");
+		json_decref(o);
+	}
+	fclose(f);
+	check_eq(lines, 3);
+	check_eq(fine, 1);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
+static const struct test tests[] = {
+	{ "hands out keys", hands_out_keys },
+	{ "needs certificates", needs_certificates },
+	{ "tells roles apart", tells_roles_apart },
+	{ "renews and revokes", renews_and_revokes },
+	{ "revokes at once", revokes_at_once },
+	{ "refuses strange certificates", refuses_strange_certificates },
+	{ "knows when to renew", knows_the_application },
+	{ "writes the log", writes_the_log },
+	{ NULL },
+};
+const struct suite suite_lma_service = { tests };
