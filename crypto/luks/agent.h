@@ -25,6 +25,7 @@ enum agent_kind {
 	AGENT_FAILED,		/* code, text */
 };
 
+enum { AGENT_FD = 3 };
 enum { AGENT_VERSION = 1, AGENT_TEXT = 480, AGENT_PATH = 1024, AGENT_NAME = 64, AGENT_KEY = 512 };
 
 struct agent_message {
@@ -49,13 +50,23 @@ int agent_message_check(const struct agent_message *m, size_t len, bool from_age
 
 /* ---- client (hv). Messages stand in secret memory; calls are for the loop's thread. */
 struct agent;
-int agent_start(struct agent **agent, struct err *err) must_check;	/* finds hull beside this program; HULL_AGENT overrides */
+/*
+ * Starts `hull volume agent`, which stands beside this program (HULL_AGENT names another one), with the socket as its descriptor
+ * AGENT_FD and an environment of its own: PATH, TERM and HULL_TPM_TCTI. It inherits what was opened without close-on-exec (fd:N),
+ * AGENT_FD excepted.
+ */
+int agent_start(struct agent **agent, struct err *err) must_check;
+/* How long agent_receive waits; 120 s to begin with: Argon2id on a slow machine, a passphrase typed, a link. */
+void agent_set_timeout(struct agent *agent, unsigned ms);
 int agent_fd(const struct agent *agent);		/* readable when a message is there; non-blocking */
 struct agent_message *agent_message(struct agent *agent);	/* the one to fill in, zeroed by each agent_send */
 int agent_send(struct agent *agent, enum agent_kind kind, struct err *err) must_check;
-/* The next message, checked; valid until the next call. wait: until it is there. -EAGAIN, -EPIPE: the agent ended. */
+/*
+ * The next message, checked; valid until the next call. wait: until it is there (-ETIMEDOUT). -EAGAIN: none yet; -EPIPE: the agent
+ * ended, with the words why; -EPROTO: it says what it may not. What AGENT_FAILED says is not an error here.
+ */
 int agent_receive(struct agent *agent, bool wait, const struct agent_message **msg, struct err *err) must_check;
-void agent_free(struct agent *agent);	/* closes, reaps the child, wipes; NULL is fine */
+void agent_free(struct agent *agent);	/* closes, reaps the child (kills it after 2 s), wipes; NULL is fine */
 
 /* ---- server. Serves fd until it closes; the exit status. */
 int agent_serve(int fd);

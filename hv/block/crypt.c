@@ -180,8 +180,10 @@ static void take_turn(struct crypt *c, struct block_req *req)
 
 		if (crypt_frozen(c, off, end)) {
 			frozen = off >= c->zone_off || req->op == BLOCK_DISCARD;
-			if (frozen)
+			if (frozen) {
+				at->error = c->zone_error;
 				break;
+			}
 			end = c->zone_off;
 		}
 		issue(c, req, off, end);

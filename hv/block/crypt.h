@@ -45,6 +45,12 @@ int block_crypt_freeze(struct block *b, uint64_t off, uint64_t len, void (*done)
  * sectors or to the end.
  */
 int block_crypt_thaw(struct block *b, uint64_t boundary) must_check;
+/*
+ * Nobody will say soon what the frozen zone holds: what waits for it, and what comes until the thaw, ends with error. A thaw undoes
+ * it. Nothing happens when no zone is frozen.
+ */
+void block_crypt_fail_zone(struct block *b, int error);
+bool block_crypt_zone_frozen(const struct block *b);
 /* Everything is under the new key (the boundary is at the end, else -EINVAL); the old one is wiped. */
 int block_crypt_rotate_end(struct block *b) must_check;
 /* How far: bytes under the new key; false when no rotation is under way. */

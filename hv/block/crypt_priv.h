@@ -57,6 +57,7 @@ struct crypt {
 	uint64_t zone_off, zone_end;	/* frozen; equal: nothing is */
 	void (*zone_empty)(void *ctx);	/* NULL: has been told, or nothing is frozen */
 	void *zone_ctx;
+	int zone_error;			/* what requests to the zone end with; 0: they wait */
 	bool pumping;
 	struct crypt_queue waiting;	/* for a buffer; the first one has its turn */
 	struct crypt_queue parked;	/* for the zone */

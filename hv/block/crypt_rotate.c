@@ -92,6 +92,19 @@ static bool may_move(const struct crypt *c, uint64_t boundary)
 		boundary <= c->zone_end && !(boundary & (c->unit - 1));
 }
 
+/* What waits for the zone goes on, or finds that it fails. */
+static void unpark(struct crypt *c)
+{
+	if (c->parked.head) {	/* they are older than what waits */
+		c->parked.tail->next = c->waiting.head;
+		if (!c->waiting.head)
+			c->waiting.tail = c->parked.tail;
+		c->waiting.head = c->parked.head;
+		c->parked = (struct crypt_queue){ 0 };
+	}
+	crypt_pump(c);
+}
+
 int block_crypt_thaw(struct block *b, uint64_t boundary)
 {
 	struct crypt *c = crypt_of(b);
@@ -105,15 +118,26 @@ int block_crypt_thaw(struct block *b, uint64_t boundary)
 	c->boundary = boundary;
 	c->zone_off = c->zone_end = 0;
 	c->zone_empty = NULL;
-	if (c->parked.head) {	/* they are older than what waits */
-		c->parked.tail->next = c->waiting.head;
-		if (!c->waiting.head)
-			c->waiting.tail = c->parked.tail;
-		c->waiting.head = c->parked.head;
-		c->parked = (struct crypt_queue){ 0 };
-	}
-	crypt_pump(c);
+	c->zone_error = 0;
+	unpark(c);
 	return 0;
+}
+
+void block_crypt_fail_zone(struct block *b, int error)
+{
+	struct crypt *c = crypt_of(b);
+
+	if (c->zone_off == c->zone_end)
+		return;
+	c->zone_error = error;
+	unpark(c);
+}
+
+bool block_crypt_zone_frozen(const struct block *b)
+{
+	const struct crypt *c = crypt_of(b);
+
+	return c->zone_off != c->zone_end;
 }
 
 int block_crypt_rotate_end(struct block *b)

@@ -17,6 +17,7 @@ struct fault {
 	bool hold;		/* keep requests until fault_release */
 	unsigned fail_after;	/* with fail_with: this many requests succeed first */
 	int fail_with;
+	bool fail_once;		/* only the next one */
 	uint64_t write_part;	/* of a failing write this many bytes arrive */
 	struct block_req *held[FAULT_HELD];
 	unsigned held_count;
@@ -44,10 +45,17 @@ static inline void fault_move(struct fault *f, struct block_req *req, uint64_t l
 
 static inline void fault_perform(struct fault *f, struct block_req *req)
 {
+	int r;
+
 	if (f->fail_with && !f->fail_after) {
 		if (req->op == BLOCK_WRITE)
 			fault_move(f, req, f->write_part);
-		req->done(req, f->fail_with);
+		r = f->fail_with;
+		if (f->fail_once) {
+			f->fail_once = false;
+			f->fail_with = 0;
+		}
+		req->done(req, r);
 		return;
 	}
 	if (f->fail_with)
