@@ -192,6 +192,24 @@ static void parse_tokens(const json_t *root, struct luks_json *j)
 	}
 }
 
+/* Features without which the volume must not be touched (3.6). */
+static void parse_requirements(const json_t *root, struct luks_json *j)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(json_object_get(json_object_get(root, "config"), "requirements"), "mandatory"), i, item) {
+		const char *name = json_string_value(item);
+
+		if (!name || !strncmp(name, "online-reencrypt", strlen("online-reencrypt")) || *j->requirement)
+			continue;
+		snprintf(j->requirement, sizeof j->requirement, "%s", *name ? name : "?");
+		for (char *c = j->requirement; *c; c++)
+			if ((unsigned char)*c < ' ' || (unsigned char)*c >= 127)
+				*c = '?';
+	}
+}
+
 int luks_json_parse(const char *text, size_t len, struct luks_json *j, struct err *err)
 {
 	json_error_t why;
@@ -204,6 +222,7 @@ int luks_json_parse(const char *text, size_t len, struct luks_json *j, struct er
 	rc = parse_segments(root, j, err);
 	parse_slots(root, j);
 	parse_tokens(root, j);
+	parse_requirements(root, j);
 	json_decref(root);
 	return rc;
 }

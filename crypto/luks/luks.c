@@ -119,7 +119,10 @@ int luks_session_open(struct luks_session *s, const struct luks_place *at, bool 
 			return luks_session_fail(s, rc, err, "one copy of the header is damaged and cannot be restored from the other");
 	}
 	rc = crypt_load(s->cd, s->probe.version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, NULL);
-	return rc < 0 ? luks_session_fail(s, rc, err, "the LUKS header is not good") : 0;
+	if (rc == -EINVAL && !s->said[0])
+		return err_set(err, rc, "%s: the LUKS header is not valid, though its checksum is right: no LUKS program wrote it",
+			luks_place_header(at));
+	return rc < 0 ? luks_session_fail(s, rc, err, "the LUKS header cannot be used") : 0;
 }
 
 void luks_session_close(struct luks_session *s)
@@ -147,7 +150,11 @@ int luks_session_json(struct luks_session *s, struct luks_json *j, struct err *e
 	if (rc < 0)
 		return luks_session_fail(s, rc, err, "the header cannot be read");
 	rc = luks_json_parse(text, strlen(text), j, err);
-	return rc ? err_prefix(err, "%s", luks_place_header(s->at)) : 0;
+	if (rc)
+		return err_prefix(err, "%s", luks_place_header(s->at));
+	if (*j->requirement)
+		return err_set(err, -ENOTSUP, "%s: needs a feature that is not known here: \"%s\"", luks_place_header(s->at), j->requirement);
+	return 0;
 }
 
 bool luks_slot_bearable(struct luks_session *s, int slot)

@@ -64,6 +64,7 @@ struct luks_json {
 	bool importing;
 	uint64_t imported, import_size;
 	int import_token, rotate_token;	/* -1: none */
+	char requirement[40];		/* the first one that is not re-encryption, or "" */
 	uint32_t rotate_before;		/* slots that were there when the rotation began */
 };
 int luks_json_parse(const char *text, size_t len, struct luks_json *j, struct err *err) must_check;

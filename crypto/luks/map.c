@@ -8,8 +8,12 @@
 
 static int need_mapper(struct err *err)
 {
-	if (!access("/dev/mapper/control", F_OK))
+	auto_close int fd = open("/dev/mapper/control", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
 		return 0;
+	if (errno == EACCES || errno == EPERM)
+		return err_set(err, -errno, "/dev/mapper/control: %s: mapping a volume takes root's rights", strerror(errno));
 	return err_set(err, -ENOTSUP, "this kernel has no device mapper (/dev/mapper/control): serve the volume with --nbd instead");
 }
 
