@@ -14,7 +14,7 @@ trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 failed=0
 die() { echo "FAIL dm-crypt: $*"; exit 1; }
-must() { "$@" >"$work/err" 2>&1 || die "$1 ${2:-} ${3:-}: $(tail -n 1 "$work/err")"; }
+must() { timeout 120 "$@" >"$work/err" 2>&1 || die "$1 ${2:-} ${3:-}: $(tail -n 1 "$work/err")"; }
 verdict() { if [ "$2" -eq 0 ]; then echo "PASS dm-crypt: $1"; else echo "FAIL dm-crypt: $1: ${3:-$(tail -n 1 "$work/err")}"; failed=1; fi }
 sum_of() { sha256sum <"$1" | cut -d' ' -f1; }
 
@@ -32,12 +32,12 @@ make_volume rotating 64M 4096
 must "$hull" volume import "$work/plain-rotating" "$work/rotating" --key "file:$work/key"
 truncate -s 32M "$work/theirs"
 
-# Killed when the header says that a rotation is under way; one that was quicker than that is begun again.
+# Killed a little later each time, until the header says that a rotation is under way. (While it runs, its lock keeps cryptsetup out.)
 rotating() { cryptsetup luksDump "$work/rotating" 2>/dev/null | grep -q online-reencrypt; }
-for _ in $(seq 20); do
+for try in $(seq 20); do
 	"$hull" volume rotate "$work/rotating" --key "file:$work/key" >"$work/err" 2>&1 &
 	pid=$!
-	until rotating || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
+	sleep "0.$((10 + 4 * try))"
 	kill -KILL $pid 2>/dev/null
 	wait $pid 2>/dev/null
 	pid=
