@@ -318,7 +318,8 @@ static int save_chips(struct machine *m, struct err *err)
 static const struct { const char *what; int (*make)(struct machine *m, struct err *err); } steps[] = {
 	{ "environment", read_env },	{ "event loop", create_loop },	{ "signals", watch_signals },
 	{ "VM", create_vm },		{ "memory", create_ram },	{ "chipset", create_chipset },
-	{ "life", create_life },	{ "board", board_create },	{ "slots", slots_create },
+	{ "life", create_life },	{ "board", board_create },	{ "disks", disks_create },
+	{ "slots", slots_create },
 	{ "firmware", create_firmware }, { "memory slots", create_memory_slots }, { "vCPUs", create_vcpus },
 	{ "interrupt chips", save_chips }, { "consoles", board_connect }, { "placement", check_placement },
 	{ "power-on", start_firmware },
@@ -399,6 +400,7 @@ void machine_free(struct machine *m)
 		return;
 	pthread_mutex_lock(&m->lock);
 	slots_free(m);
+	disks_free(m);
 	if (m->env)
 		board_free(m);
 	chipset_free(m->chipset);

@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include "hv/clock_real.h"
 #include "hv/board.h"
+#include "hv/disks.h"
 #include "hv/fw/firmware.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/life.h"
@@ -39,6 +40,7 @@ struct machine {
 	struct fw fw;
 	bool fw_ready;
 	struct board board;
+	struct disks disks;
 	struct slots slots;
 	struct doorbell *doorbells;	/* list */
 	struct kvm_chips *chips;	/* interrupt chips at power-on */

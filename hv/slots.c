@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/slots.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "hv/block/file.h"
 #include "hv/dev/ahci.h"
 #include "hv/dev/e1000.h"
 #include "hv/dev/smbus.h"
@@ -18,39 +16,12 @@
 #include "hv/net/socket.h"
 #include "hv/net/tap.h"
 
-/* ---- volumes and wires */
+/* ---- disks and wires */
 
-static int open_disk(struct machine *m, struct slot *s, const struct env_disk *d, struct err *err)
+static void find_disks(struct machine *m, struct slot *s)
 {
-	const char *path;
-	struct block *b;
-	char key[48];
-	int r;
-
-	if (d->medium == ENV_CD)
-		return 0;
-	snprintf(key, sizeof key, "disk.%s", d->name);
-	path = config_get(m->options->placement, key);
-	if (!path)
-		return err_set(err, -ENOENT, "disk %s has no volume: give --disk %s=PATH or `%s = PATH` in the placement", d->name,
-			       d->name, key);
-	r = block_file_open(path, false, m->loop, &b, err);
-	if (r)
-		return err_prefix(err, "disk %s", d->name);
-	s->disk[d->port] = b;
-	if (b->size < d->size)
-		return err_set(err, -EINVAL, "disk %s: %s is too short: it has %" PRIu64 " bytes, the environment says %" PRIu64, d->name,
-			       path, b->size, d->size);
-	return 0;
-}
-
-static int open_disks(struct machine *m, struct slot *s, struct err *err)
-{
-	int r = 0;
-
-	for (unsigned i = 0; i < s->env->disk_count && !r; i++)
-		r = open_disk(m, s, &s->env->disks[i], err);
-	return r;
+	for (unsigned i = 0; i < s->env->disk_count; i++)
+		s->disk[s->env->disks[i].port] = disks_find(m, s->env->disks[i].name);
 }
 
 static int open_wire(struct machine *m, struct slot *s, struct err *err)
@@ -100,9 +71,10 @@ static void free_bridge(struct slot *s)
 static int make_ahci(struct machine *m, struct slot *s, struct err *err)
 {
 	struct ahci *a;
-	int r = open_disks(m, s, err);
+	int r;
 
-	r = r ? r : ahci_create(s->env, s->disk, &a, err);
+	find_disks(m, s);
+	r = ahci_create(s->env, s->disk, &a, err);
 	if (r)
 		return r;
 	s->dev = a;
@@ -182,9 +154,10 @@ static int make_virtio_blk(struct machine *m, struct slot *s, struct err *err)
 {
 	struct virtio_place at = place(m, s);
 	struct virtio_blk *b;
-	int r = open_disks(m, s, err);
+	int r;
 
-	r = r ? r : virtio_blk_create(&b, &at, s->disk[0], err);
+	find_disks(m, s);
+	r = virtio_blk_create(&b, &at, s->disk[0], err);
 	if (r)
 		return r;
 	s->dev = b;
@@ -272,8 +245,6 @@ void slots_free(struct machine *m)
 
 		if (s->dev || s->bridge)
 			kinds[s->env->kind].free(s);
-		for (unsigned d = 0; d < ENV_MAX_DISKS_PER_CONTROLLER; d++)
-			block_free(s->disk[d]);
 		net_port_free(s->wire);
 	}
 	m->slots.count = 0;

@@ -12,7 +12,7 @@
 
 enum agent_kind {
 	/* hv → agent */
-	AGENT_OPEN = 1,		/* source, volume, header, name, server, lma, lma_token → AGENT_OPENED or AGENT_FAILED */
+	AGENT_OPEN = 1,		/* source, volume, header, name, server, lma, lma_token, unlock → AGENT_OPENED or AGENT_FAILED */
 	AGENT_ROTATE,		/* volume, header, key, zone → AGENT_BEGIN, (AGENT_FREEZE, AGENT_THAW)…, AGENT_DONE or AGENT_FAILED */
 	AGENT_FROZEN,		/* answer to AGENT_BEGIN and AGENT_FREEZE: go on */
 	AGENT_STOP,		/* instead of AGENT_FROZEN: leave it there */
@@ -36,6 +36,7 @@ struct agent_message {
 	char volume[AGENT_PATH], header[AGENT_PATH];	/* header "": in the volume */
 	char name[AGENT_NAME], server[AGENT_NAME];	/* of the volume; of the server it belongs to */
 	char lma[AGENT_PATH], lma_token[AGENT_PATH];
+	char unlock[AGENT_PATH];	/* how a key store's root is unlocked; "": ask */
 	uint64_t zone, off, len, boundary, total;
 	uint32_t key_len;
 	uint8_t key[AGENT_KEY];

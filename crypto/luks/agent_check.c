@@ -29,6 +29,7 @@ static int check_strings(const struct agent_message *m, struct err *err)
 		{ "volume", m->volume, sizeof m->volume }, { "header", m->header, sizeof m->header },
 		{ "name", m->name, sizeof m->name }, { "server", m->server, sizeof m->server },
 		{ "lma", m->lma, sizeof m->lma }, { "lma_token", m->lma_token, sizeof m->lma_token },
+		{ "unlock", m->unlock, sizeof m->unlock },
 		{ "uuid", m->layout.uuid, sizeof m->layout.uuid },
 	};
 

@@ -76,6 +76,7 @@ static int open_volume(struct server *a, struct err *err)
 {
 	const struct agent_message *m = a->in;
 	const struct keysource from = { .source = m->source, .server = or_null(m->server), .name = or_null(m->name),
+		.unlock = or_null(m->unlock),
 		.lma = or_null(m->lma), .lma_token = or_null(m->lma_token) };
 	const struct luks_place at = place_of(m);
 	struct secret key = { 0 };
