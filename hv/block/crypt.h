@@ -46,8 +46,8 @@ int block_crypt_freeze(struct block *b, uint64_t off, uint64_t len, void (*done)
  */
 int block_crypt_thaw(struct block *b, uint64_t boundary) must_check;
 /*
- * Nobody will say soon what the frozen zone holds: what waits for it, and what comes until the thaw, ends with error. A thaw undoes
- * it. Nothing happens when no zone is frozen.
+ * Nobody will say soon what the frozen zone holds: what waits for it, and what comes until the thaw, ends with error. A thaw, or
+ * error 0, undoes it. Nothing happens when no zone is frozen.
  */
 void block_crypt_fail_zone(struct block *b, int error);
 bool block_crypt_zone_frozen(const struct block *b);

@@ -390,6 +390,8 @@ int rotate_start(const struct rotate_config *config, struct rotate **out, struct
 	r->load = config->load ? config->load(config->ctx) : 0;
 	/* What an earlier rotation that failed has left frozen is recovered by this one. */
 	r->frozen = r->told = block_crypt_zone_frozen(config->crypt);
+	if (r->frozen)
+		block_crypt_fail_zone(config->crypt, 0);
 	r->frozen_ns = r->start_ns;
 	if (!r->name || !r->path || (config->header && !r->header) ||
 	    loop_timer_create(config->loop, on_timer, r, &r->timer))

@@ -7,7 +7,7 @@
  *   storm VOLUME KEY SEED N  rotations until agents and whole processes were killed N times each, at random moments
  *   stuck VOLUME KEY         agents that all end: errors, and a later rotation that goes on
  *   end VOLUME KEY           libcryptsetup alone: one key, no rotation pending, every sector as expected
- *   volume agent 3           the agent, when HULL_AGENT names this program
+ *   volume agent             the agent, when HULL_AGENT names this program
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -235,7 +235,7 @@ static void kill_agent(void)
 static void on_killer(void *ctx)
 {
 	kill_agent();
-	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (1 + draw(90)));
+	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (5 + draw(150)));
 }
 
 static void on_rotate(void *ctx, const struct rotate_state *s)
@@ -250,6 +250,7 @@ static void on_rotate(void *ctx, const struct rotate_state *s)
 	} else {
 		fprintf(stderr, "driver: rotation %s: %s\n", rotate_phase_name(s->phase), s->text);
 		g.status = LIFE_FAILED;
+		if (strstr(s->text, "no key slot")) _exit(LIFE_WRONG);
 	}
 	if (getenv("FIGURES"))
 		printf("rotated %" PRIu64 " MiB in %.3f s: %.0f MB/s; longest zone %.1f ms, longest request %.1f ms, %" PRIu64 " requests/s\n",
@@ -289,7 +290,7 @@ static struct model *map_model(const char *volume, uint64_t units)
 	struct model *m;
 
 	snprintf(path, sizeof path, "%s.model", volume);
-	fd = open(path, O_RDWR | O_CREAT, 0600);
+	fd = open(path, O_RDWR | (units ? O_CREAT | O_TRUNC : 0), 0600);
 	if (fd < 0 || (units && ftruncate(fd, (off_t)size)))
 		exit(LIFE_FAILED);
 	if (!units)
@@ -309,9 +310,14 @@ static void open_volume(const char *volume, const char *key_file)
 	struct block *file, *snapshot;
 	struct agent *agent;
 	struct agent_message *ask;
+	int r;
 
-	if (loop_create(&g.loop, &err) || block_file_open(volume, false, g.loop, &file, &err) ||
-	    block_snapshot_create(file, g.loop, &snapshot) || agent_start(&agent, &err))
+	if (loop_create(&g.loop, &err))
+		die("loop", &err);
+	/* The kernel lets go of a killed process's ring, and with it of its files, a little later. */
+	for (unsigned tries = 0; (r = block_file_open(volume, false, g.loop, &file, &err)) == -EBUSY && tries < 500; tries++)
+		nanosleep(&(struct timespec){ .tv_nsec = 10000000 }, NULL);
+	if (r || block_snapshot_create(file, g.loop, &snapshot) || agent_start(&agent, &err))
 		die("open", &err);
 	ask = agent_message(agent);
 	snprintf(ask->source, sizeof ask->source, "file:%s", key_file);
@@ -443,7 +449,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		} else if (!WIFEXITED(status) || WEXITSTATUS(status) == LIFE_WRONG) {
 			fprintf(stderr, "driver: life %u ended with status %x\n", life, status);
 			return 1;
-		} else if (WEXITSTATUS(status) && ++failed > kills) {
+		} else if (WEXITSTATUS(status) && ++failed > 2 * kills) {
 			fprintf(stderr, "driver: too many lives failed\n");
 			return 1;
 		}
@@ -509,13 +515,13 @@ static int run_end(const char *volume, const char *key_file)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 3 ? argv[1] : "";
+	const char *what = argc > 1 ? argv[1] : "";
 
 	secret_harden();
 	signal(SIGPIPE, SIG_IGN);
 	log_init("driver", getenv("FIGURES") ? LOG_WARN : LOG_ERROR);
-	if (argc == 4 && !strcmp(argv[1], "volume"))
-		return agent_serve(3);
+	if (argc == 3 && !strcmp(argv[1], "volume"))
+		return agent_serve(AGENT_FD);
 	if (argc == 5 && !strcmp(what, "make"))
 		return run_make(argv[2], argv[3], strtoull(argv[4], NULL, 0));
 	if (argc == 6 && !strcmp(what, "storm"))
