@@ -6,12 +6,12 @@
 # kernel too.
 # Usage: tests/system/crash.sh [O]
 # Environment: KILLS   how often (default 200; three quarters of them on virtio-blk, the others on AHCI)
-#              PLAIN=1 a plain volume, to tell the layers apart
+#              PLAIN=1 a plain volume, ROTATE=0 no rotations: to tell the layers apart
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
 kills=${KILLS:-200}
-plain=${PLAIN:-0}
+plain=${PLAIN:-0} rotate=${ROTATE:-1}
 mkdir -p "$O"
 work=$(mktemp -d "$O/crash.XXXXXX")
 pid=
@@ -49,8 +49,8 @@ new_volume() {
 		volume.$1 = $work/$1
 		volume.$1.key = file:$work/key
 		disk.$other = $work/$other
-		control = $work/control
 	X
+	[ "$rotate" = 0 ] || echo "control = $work/control" >>"$work/placement"
 }
 
 start_hv() {
@@ -74,18 +74,27 @@ said() {
 	return 1
 }
 
-# The killed process has let go of its files.
+# What was in flight when it was killed holds the volume's lock a little longer than the process lives.
 kill_hv() {
+	local i disk
+
 	kill -KILL $pid 2>/dev/null
 	wait $pid 2>/dev/null
 	pid=
+	for disk in vda sda; do
+		for ((i = 0; i < 500; i++)); do
+			! flock -n "$work/$disk" true || break
+			sleep 0.01
+		done
+		[ $i -le $longest ] || longest=$i
+	done
 }
 
 # hull-ctl/1: a length of four bytes, then JSON. The answer is not waited for: the kill does not wait either.
 ask_rotation() {
 	local text
 
-	[ "$plain" = 0 ] && [ -S "$work/control" ] || return 0
+	[ "$plain$rotate" = 01 ] && [ -S "$work/control" ] || return 0
 	text="{\"id\": 1, \"do\": \"volume-rotate\", \"volume\": \"$1\"}"
 	{
 		printf '%b' "$(printf '\\x00\\x00\\x%02x\\x%02x' $((${#text} >> 8)) $((${#text} & 255)))"
@@ -125,7 +134,7 @@ one_run() {
 
 # Histories of 50 runs: what the guest replays at its start grows with them.
 for disk in vda sda; do
-	count=$((kills * 3 / 4)) done=0 flushed=0 newer=0 earlies=0 rotations=0
+	count=$((kills * 3 / 4)) done=0 flushed=0 newer=0 earlies=0 rotations=0 longest=0
 	[ $disk = vda ] || count=$((kills - count))
 	while [ $done -lt $count ] && [ $failed = 0 ]; do
 		new_volume $disk
@@ -152,6 +161,6 @@ for disk in vda sda; do
 		kill_hv
 	fi
 	[ $failed = 1 ] || echo "PASS crash $disk: $done kills ($earlies while it came up, $rotations with a rotation begun), $flushed flushed records, none lost;" \
-		"$newer sectors held later ones"
+		"$newer sectors held later ones; locks outlived hull-hv by ${longest}0 ms at most"
 done
 exit $failed
