@@ -319,10 +319,9 @@ static const struct { const char *what; int (*make)(struct machine *m, struct er
 	{ "environment", read_env },	{ "event loop", create_loop },	{ "signals", watch_signals },
 	{ "VM", create_vm },		{ "memory", create_ram },	{ "chipset", create_chipset },
 	{ "life", create_life },	{ "board", board_create },	{ "disks", disks_create },
-	{ "slots", slots_create },
-	{ "firmware", create_firmware }, { "memory slots", create_memory_slots }, { "vCPUs", create_vcpus },
-	{ "interrupt chips", save_chips }, { "consoles", board_connect }, { "placement", check_placement },
-	{ "power-on", start_firmware },
+	{ "slots", slots_create },	{ "firmware", create_firmware }, { "memory slots", create_memory_slots },
+	{ "vCPUs", create_vcpus },	{ "interrupt chips", save_chips }, { "consoles", board_connect },
+	{ "placement", check_placement }, { "power-on", start_firmware },
 };
 
 /* Ports whose writes may be seen late, at the next exit: POST codes, firmware's log, and a VGA's registers that nobody has. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "hv/block/meter.h"
 #include "hv/machine.h"
 #include "lib/scope.h"
 
@@ -59,6 +60,40 @@ static json_t *wires(const struct machine *m)
 	return o;
 }
 
+static double microseconds(uint64_t ns)
+{
+	return (double)ns / 1000;
+}
+
+static json_t *disk(const struct block_meter *m)
+{
+	static const char *const names[BLOCK_OPS] = {
+		[BLOCK_READ] = "read", [BLOCK_WRITE] = "write", [BLOCK_FLUSH] = "flush", [BLOCK_DISCARD] = "discard",
+		[BLOCK_WRITE_ZEROES] = "write_zeroes",
+	};
+	json_t *o = json_pack("{sI}", "most_in_flight", (json_int_t)m->most_in_flight);
+
+	for (unsigned i = 0; i < BLOCK_OPS; i++) {
+		const struct block_meter_op *op = &m->op[i];
+
+		json_object_set_new(o, names[i], json_pack("{sIsIsIsfsfsfsfsf}", "ops", (json_int_t)op->ops, "bytes",
+			(json_int_t)op->bytes, "errors", (json_int_t)op->errors,
+			"mean_us", op->ops ? microseconds(op->total_ns) / (double)op->ops : 0.0,
+			"p50_us", microseconds(block_meter_quantile(op, 0.5)), "p99_us", microseconds(block_meter_quantile(op, 0.99)),
+			"p999_us", microseconds(block_meter_quantile(op, 0.999)), "max_us", microseconds(op->max_ns)));
+	}
+	return o;
+}
+
+static json_t *disks(const struct machine *m)
+{
+	json_t *o = json_object();
+
+	for (unsigned i = 0; i < m->disks.disks; i++)
+		json_object_set_new(o, m->disks.disk[i].env->name, disk(block_meter_read(m->disks.disk[i].meter)));
+	return o;
+}
+
 static int dump(const json_t *o, const char *path)
 {
 	auto_fclose FILE *f = fopen(path, "we");
@@ -80,6 +115,7 @@ int stats_write(const struct machine *m, const char *path, struct err *err)
 	json_object_set_new(o, "exits", exits(m));
 	json_object_set_new(o, "accesses", devices(m));
 	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
+	json_object_set_new(o, "disks", disks(m));
 	json_object_set_new(o, "nics", wires(m));
 	r = snprintf(tmp, sizeof tmp, "%s.new", path) >= (int)sizeof tmp ? -ENAMETOOLONG : 0;
 	if (!r && (dump(o, tmp) || rename(tmp, path))) {

@@ -72,6 +72,13 @@ static void name_server(struct server *s)
 
 #define start_new(s, ...) (name_server(s), start(s, (const char *const[]){ __VA_ARGS__, NULL }))
 
+/* All of its threads stand still from here on. */
+static void halt(struct server *s)
+{
+	kill(s->pid, SIGSTOP);
+	waitpid(s->pid, NULL, WUNTRACED);
+}
+
 static void stop(struct server *s)
 {
 	if (s->pid) {
@@ -190,13 +197,29 @@ static void every_operation_reaches_the_server(void)
 
 static void what_the_server_lacks_is_made_up_for(void)
 {
+	const char *log = suite_tmp("flushes");
+	char flush[600];
 	struct server s;
 	struct block *b;
 
-	if (!start_new(&s, "--filter=fua", "--filter=nozero", "memory", "16M", "fuamode=none", "zeromode=none"))
+	if (!start_new(&s, "--filter=nozero", "memory", "16M", "zeromode=none"))
 		return;
 	b = open_nbd(&s, 10000, NULL);
 	round_trip(b);
+	block_free(b);
+	stop(&s);
+	/* no FUA, no trim: a flush follows the write */
+	snprintf(flush, sizeof flush, "flush=echo x >>%s", log);
+	if (!start_new(&s, "eval", "get_size=echo 1048576", "pread=head -c $3 /dev/zero", "can_write=exit 0", "pwrite=cat >/dev/null",
+		       "can_flush=exit 0", flush))
+		return;
+	b = open_nbd(&s, 10000, NULL);
+	check(!b->can_discard);
+	check_eq(run(b, BLOCK_WRITE, 0, data, 300000 / 512 * 512, 4096), 0);
+	check(access(log, F_OK));
+	check_eq(run_fua(b, BLOCK_WRITE, 0, data, 300000 / 512 * 512, 4096, true), 0);
+	check(!access(log, F_OK));
+	check_eq(run_fua(b, BLOCK_WRITE_ZEROES, 0, NULL, 4096, 0, true), 0);
 	block_free(b);
 	stop(&s);
 }
@@ -308,7 +331,7 @@ static void a_restarted_server_is_found_again(void)
 	b = open_nbd(&s, 20000, NULL);
 	fill(data, 4 * MIB, 3);
 	check_eq(run(b, BLOCK_WRITE, 0, data, MIB, 4096), 0);
-	kill(s.pid, SIGSTOP);	/* what is sent now gets no answer from this one */
+	halt(&s);	/* what is sent now gets no answer from this one */
 	for (unsigned i = 0; i < 4; i++)
 		submit(b, &io[i], BLOCK_WRITE, (i + 1) * MIB / 2, data + (i + 1) * MIB / 2, MIB / 2, 4096);
 	stop(&s);
@@ -396,7 +419,7 @@ static void a_silent_server_is_given_up(void)
 		return;
 	check_eq(loop_create(&d.loop, &err), 0);
 	b = open_nbd(&s, 300, d.loop);
-	kill(s.pid, SIGSTOP);
+	halt(&s);
 	for (unsigned i = 0; i < array_len(req); i++) {
 		req[i] = (struct block_req){ .op = BLOCK_READ, .len = 4096, .iov = &iov, .iov_count = 1, .done = count_down, .ctx = &d };
 		block_submit(b, &req[i]);
