@@ -147,7 +147,7 @@ static void on_power_timeout(void *ctx)
 	life_ask_end(&m->life, LIFE_FORCED_OFF);
 }
 
-static void press_power_button(struct machine *m)
+void machine_press_power(struct machine *m)
 {
 	if (m->power_pressed) {
 		log_warn("second signal: power off by force");
@@ -165,7 +165,7 @@ static void on_signal(void *ctx, int fd, uint32_t events)
 	struct machine *m = ctx;
 
 	while (read(fd, &info, sizeof info) == sizeof info)
-		press_power_button(m);
+		machine_press_power(m);
 }
 
 static int watch_signals(struct machine *m, struct err *err)
@@ -319,9 +319,11 @@ static const struct { const char *what; int (*make)(struct machine *m, struct er
 	{ "environment", read_env },	{ "event loop", create_loop },	{ "signals", watch_signals },
 	{ "VM", create_vm },		{ "memory", create_ram },	{ "chipset", create_chipset },
 	{ "life", create_life },	{ "board", board_create },	{ "disks", disks_create },
-	{ "slots", slots_create },	{ "firmware", create_firmware }, { "memory slots", create_memory_slots },
-	{ "vCPUs", create_vcpus },	{ "interrupt chips", save_chips }, { "consoles", board_connect },
-	{ "placement", check_placement }, { "power-on", start_firmware },
+	{ "slots", slots_create },
+	{ "firmware", create_firmware }, { "memory slots", create_memory_slots }, { "vCPUs", create_vcpus },
+	{ "interrupt chips", save_chips }, { "consoles", board_connect },
+	{ "management", mgmt_create },	{ "placement", check_placement },
+	{ "power-on", start_firmware },
 };
 
 /* Ports whose writes may be seen late, at the next exit: POST codes, firmware's log, and a VGA's registers that nobody has. */
@@ -398,6 +400,7 @@ void machine_free(struct machine *m)
 	if (!m)
 		return;
 	pthread_mutex_lock(&m->lock);
+	mgmt_free(m);
 	slots_free(m);
 	disks_free(m);
 	if (m->env)

@@ -15,6 +15,7 @@
 #include "hv/fw/firmware.h"
 #include "hv/kvm/vcpu.h"
 #include "hv/life.h"
+#include "hv/mgmt/mgmt.h"
 #include "hv/options.h"
 #include "hv/pci/chipset.h"
 #include "hv/ram.h"
@@ -42,6 +43,7 @@ struct machine {
 	struct board board;
 	struct disks disks;
 	struct slots slots;
+	struct mgmt mgmt;
 	struct doorbell *doorbells;	/* list */
 	struct kvm_chips *chips;	/* interrupt chips at power-on */
 	struct vcpu_host vcpu_host;
@@ -59,3 +61,5 @@ int machine_create(const struct options *options, uint64_t start_ns, struct mach
 /* Run until the end; the exit code. Writes the counters when asked to. */
 int machine_run(struct machine *m);
 void machine_free(struct machine *m);
+/* Loop thread. A second press powers off by force. */
+void machine_press_power(struct machine *m);

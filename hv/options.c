@@ -9,7 +9,7 @@
 #include "lib/scope.h"
 
 enum { OPT_ENV = 256, OPT_PLACEMENT, OPT_DISK, OPT_NIC, OPT_CONSOLE, OPT_COM2, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE,
-	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON,
+	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_CONTROL, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON,
 	OPT_VERBOSE, OPT_QUIET, OPT_HELP, OPT_VERSION, OPT_END };
 
 enum { NAME_MAX_LEN = 31 };	/* env_pci.name, env_disk.name */
@@ -29,6 +29,7 @@ static const struct option table[] = {
 	{ "memory-lock", no_argument, NULL, OPT_MEMORY_LOCK },
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "stats", required_argument, NULL, OPT_STATS },
+	{ "control", required_argument, NULL, OPT_CONTROL },
 	{ "debug-log", required_argument, NULL, OPT_DEBUG_LOG },
 	{ "power-timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -63,6 +64,7 @@ static const struct field {
 	[OPT_MEMORY_LOCK - OPT_ENV] = { FLAG, AT(memory_lock) },
 	[OPT_NO_REBOOT - OPT_ENV] = { FLAG, AT(no_reboot) },
 	[OPT_STATS - OPT_ENV] = { TEXT, AT(stats) },
+	[OPT_CONTROL - OPT_ENV] = { KEY, .key = "control" },
 	[OPT_DEBUG_LOG - OPT_ENV] = { TEXT, AT(debug_log) },
 	[OPT_TIMEOUT - OPT_ENV] = { SECONDS },
 	[OPT_PROBE - OPT_ENV] = { FLAG, AT(probe) },
@@ -96,6 +98,7 @@ void options_usage(void)
 	      "  --power-timeout SEC   from SIGTERM's power button to power off (default 120)\n"
 	      "  --memory-lock         keep all guest memory resident\n"
 	      "  --stats FILE          write counters as JSON at the end\n"
+	      "  --control PATH        Unix socket for `hull server`: status, rotation, snapshots\n"
 	      "  --debug-log FILE      firmware's debug output (\"-\": standard error)\n"
 	      "  --probe               say what this machine can and cannot do\n"
 	      "  --json                the probe's report as JSON\n"

@@ -9,7 +9,7 @@
 #include "hv/machine.h"
 #include "lib/scope.h"
 
-static json_t *exits(const struct machine *m)
+json_t *stats_exits(const struct machine *m)
 {
 	static const char *const names[VCPU_EXITS] = {
 		[VCPU_EXIT_PORT] = "port", [VCPU_EXIT_MMIO] = "mmio", [VCPU_EXIT_SIGNAL] = "signal", [VCPU_EXIT_OTHER] = "other",
@@ -112,7 +112,7 @@ int stats_write(const struct machine *m, const char *path, struct err *err)
 	json_object_set_new(o, "start_us", json_integer((json_int_t)((first - m->start_ns) / 1000)));
 	json_object_set_new(o, "run_us", json_integer((json_int_t)((now - first) / 1000)));
 	json_object_set_new(o, "resets", json_integer((json_int_t)m->life.resets));
-	json_object_set_new(o, "exits", exits(m));
+	json_object_set_new(o, "exits", stats_exits(m));
 	json_object_set_new(o, "accesses", devices(m));
 	json_object_set_new(o, "unclaimed", json_integer((json_int_t)(m->ports.unclaimed + m->mmio.unclaimed)));
 	json_object_set_new(o, "disks", disks(m));

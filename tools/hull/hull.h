@@ -15,7 +15,8 @@ struct command {
 	int (*run)(const struct command *self, int argc, char **argv);	/* argv[0] is the last word */
 };
 
-extern const struct command env_commands[], volume_commands[], keys_commands[], pki_commands[];	/* end with NULL words */
+extern const struct command env_commands[], volume_commands[], keys_commands[], pki_commands[],
+	server_commands[];	/* end with NULL words */
 
 /* Print how a command is called on standard error; returns HULL_TROUBLE. */
 int command_usage(const struct command *c);

@@ -17,7 +17,8 @@ static const struct command top_commands[] = {
 	{ NULL },
 };
 
-static const struct command *const tables[] = { env_commands, volume_commands, keys_commands, pki_commands, top_commands };
+static const struct command *const tables[] = { env_commands, volume_commands, keys_commands, pki_commands, server_commands,
+	top_commands };
 
 /* Walk all commands in the order of the help text; NULL past the end. */
 static const struct command *command_at(size_t i)
@@ -95,7 +96,7 @@ static void print_help(void)
 			printf("  %-21s %s\n", command_at(i)->words, command_at(i)->summary);
 	printf("\n  -h, --help       this text; after a command: how it is used\n"
 	       "  --version        print the version\n"
-	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-fingerprint(1).\n");
+	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-server(1), hull-fingerprint(1).\n");
 }
 
 static void print_command(const struct command *c)

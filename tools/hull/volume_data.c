@@ -14,9 +14,14 @@ enum { PIECE = 1 << 20, PIECES = 16 };
 
 int volume_data_open(const struct luks_place *at, const struct secret *key, bool readonly, struct volume_data *data, struct err *err)
 {
+	struct luks_info info;
 	struct block *file;
-	int rc;
+	int rc = luks_info(at, &info, err);
 
+	if (rc)
+		return rc;
+	/* A rotation that was cut short may have to be recovered, which takes the volume for itself. */
+	readonly = readonly && !info.rotating;
 	*data = (struct volume_data){ .layout = secret_alloc(sizeof *data->layout) };
 	if (!data->layout)
 		return secret_refused(err, -errno);

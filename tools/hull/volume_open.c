@@ -49,79 +49,117 @@ static int listen_at(const char *path, struct err *err)
 	return rc ? err_set(err, rc, "%s: %s", path, strerror(-rc)) : take_fd(fd);
 }
 
-/* The layout with the volume key goes through a pipe, which holds it whole: never an argument, never a file. */
-static int key_pipe(const struct luks_layout *layout, struct err *err)
-{
-	int fds[2];
-	ssize_t n;
-
-	if (pipe(fds))
-		return err_set(err, -errno, "pipe: %s", strerror(errno));
-	n = write(fds[1], layout, sizeof *layout);
-	close(fds[1]);
-	if (n == (ssize_t)sizeof *layout)
-		return fds[0];
-	close(fds[0]);
-	return err_set(err, -EIO, "pipe: short write");
-}
-
-/* In the child: nbdkit finds the socket as descriptor 3 (sd_listen_fds(3)) and the layout as 4. */
-static void exec_nbdkit(const struct volume_options *o, const char *plugin, int socket_fd, int layout_fd)
+/* In the child: nbdkit finds the socket as descriptor 3 (sd_listen_fds(3)) and the link to us as 4. */
+static void exec_nbdkit(const struct volume_options *o, const char *plugin, int socket_fd, int link)
 {
 	auto_free char *volume = NULL;
 	char pid[16];
 
 	socket_fd = fcntl(socket_fd, F_DUPFD, 10);
-	layout_fd = fcntl(layout_fd, F_DUPFD, 10);
-	if (dup2(socket_fd, 3) < 0 || dup2(layout_fd, 4) < 0 || asprintf(&volume, "volume=%s", o->argument[0]) < 0)
+	link = fcntl(link, F_DUPFD, 10);
+	if (dup2(socket_fd, 3) < 0 || dup2(link, 4) < 0 || asprintf(&volume, "volume=%s", o->argument[0]) < 0)
 		return;
 	close(socket_fd);
-	close(layout_fd);
+	close(link);
 	snprintf(pid, sizeof pid, "%d", (int)getpid());
 	setenv("LISTEN_PID", pid, 1);
 	setenv("LISTEN_FDS", "1", 1);
 	execlp("nbdkit", "nbdkit", "--foreground", "--no-sr", plugin, volume, "layout=4", o->read_only ? "readonly=true" : NULL, NULL);
 }
 
-static int serve(const struct volume_options *o, const struct luks_layout *layout, struct err *err)
+/* The header is read under the lock that the plugin has taken, as hull-hv does it; then the layout goes over. */
+static int hand_over(const struct luks_place *at, const struct secret *key, int fd, struct err *err)
 {
-	char plugin[4096];
-	int socket_fd, layout_fd, status, rc = find_plugin(plugin, sizeof plugin, err);
-	pid_t child;
+	struct luks_layout *layout = secret_alloc(sizeof *layout);
+	struct luks_place locked = *at;
+	ssize_t n;
+	char ready;
+	int rc;
 
-	if (rc)
-		return rc;
-	layout_fd = key_pipe(layout, err);
-	if (layout_fd < 0)
-		return layout_fd;
-	socket_fd = listen_at(o->nbd, err);
-	if (socket_fd < 0) {
-		close(layout_fd);
-		return socket_fd;
-	}
-	volume_catch_signals();
-	child = fork();
-	if (!child) {
-		exec_nbdkit(o, plugin, socket_fd, layout_fd);
-		fprintf(stderr, "hull: nbdkit: %s\n", strerror(errno));
-		_exit(127);
-	}
-	close(socket_fd);
-	close(layout_fd);
-	if (child < 0) {
-		unlink(o->nbd);
-		return err_set(err, -errno, "fork: %s", strerror(errno));
-	}
-	printf("%s is served at %s\n", o->argument[0], o->nbd);
-	fflush(stdout);
+	if (!layout)
+		return secret_refused(err, -errno);
+	locked.locked = true;
+	do
+		n = read(fd, &ready, 1);
+	while (n < 0 && errno == EINTR);
+	rc = n == 1 ? luks_open(&locked, key, layout, NULL, err) : err_set(err, -EIO, "%s: cannot be served", at->volume);
+	if (!rc && send(fd, layout, sizeof *layout, MSG_NOSIGNAL) != (ssize_t)sizeof *layout)
+		rc = err_set(err, -EIO, "%s: nbdkit has ended", at->volume);
+	secret_free(layout);
+	return rc;
+}
+
+static int wait_for(pid_t child, const char *path, struct err *err)
+{
+	int status;
+
 	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
 		if (volume_interrupted())
 			kill(child, SIGTERM);
-	unlink(o->nbd);
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
-	return err_set(err, -EIO, "%s: nbdkit ended with %s %d", o->nbd, WIFEXITED(status) ? "status" : "signal",
+	return err_set(err, -EIO, "%s: nbdkit ended with %s %d", path, WIFEXITED(status) ? "status" : "signal",
 		WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+}
+
+static int start_nbdkit(const struct volume_options *o, int socket_fd, int *link, pid_t *child, struct err *err)
+{
+	char plugin[4096];
+	int fds[2], rc = find_plugin(plugin, sizeof plugin, err);
+
+	if (rc)
+		return rc;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return err_set(err, -errno, "socketpair: %s", strerror(errno));
+	*child = fork();
+	if (!*child) {
+		exec_nbdkit(o, plugin, socket_fd, fds[1]);
+		fprintf(stderr, "hull: nbdkit: %s\n", strerror(errno));
+		_exit(127);
+	}
+	close(fds[1]);
+	*link = fds[0];
+	if (*child > 0)
+		return 0;
+	close(fds[0]);
+	return err_set(err, -errno, "fork: %s", strerror(errno));
+}
+
+static int serve(const struct volume_options *o, const struct luks_place *at, const struct secret *key, struct err *err)
+{
+	int socket_fd = listen_at(o->nbd, err), link = -1, rc;
+	struct err after = { .text = "" };
+	pid_t child = -1;
+
+	if (socket_fd < 0)
+		return socket_fd;
+	volume_catch_signals();
+	rc = start_nbdkit(o, socket_fd, &link, &child, err);
+	close(socket_fd);
+	if (!rc) {
+		rc = hand_over(at, key, link, err);
+		close(link);
+		if (rc) {
+			kill(child, SIGTERM);
+		} else {
+			printf("%s is served at %s\n", o->argument[0], o->nbd);
+			fflush(stdout);
+		}
+		if (wait_for(child, o->nbd, rc ? &after : err) && !rc)
+			rc = err->code;
+	}
+	unlink(o->nbd);
+	return rc;
+}
+
+/* A rotation that was cut short is recovered before anybody reads beside us: read-only service shares its lock. */
+static int recover_first(const struct volume_options *o, const struct luks_place *at, const struct secret *key,
+	struct luks_layout *layout, struct err *err)
+{
+	struct luks_info info;
+	int rc = luks_info(at, &info, err);
+
+	return rc || !info.rotating || !o->read_only ? rc : luks_open(at, key, layout, NULL, err);
 }
 
 static void describe(const struct volume_options *o, const struct luks_layout *l, int slot)
@@ -153,14 +191,16 @@ int volume_open(const struct command *c, int argc, char **argv)
 	rc = layout ? volume_key_read(&o, o.key, false, &key, &err) : secret_refused(&err, -errno);
 	if (!rc && o.map) {
 		rc = luks_map(&at, &key, o.map, o.read_only, &err);
+	} else if (!rc && o.nbd) {
+		rc = recover_first(&o, &at, &key, layout, &err);
+		if (!rc)
+			rc = serve(&o, &at, &key, &err);
 	} else if (!rc) {
 		rc = luks_open(&at, &key, layout, &slot, &err);
-		if (!rc && !o.nbd)
+		if (!rc)
 			describe(&o, layout, slot);
 	}
 	secret_destroy(&key);
-	if (!rc && o.nbd)
-		rc = serve(&o, layout, &err);
 	secret_free(layout);
 	return rc ? volume_fail(&err) : HULL_OK;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nbdkit plugin "hull": the plaintext of an encrypted volume, through hv's own block layers. `hull volume open --nbd` starts it. The
- * layout with the volume key comes through an inherited descriptor (layout=N), a struct luks_layout and nothing else.
+ * nbdkit plugin "hull": the plaintext of an encrypted volume, through hv's own block layers. `hull volume open --nbd` starts it and
+ * is at the other end of an inherited socket (layout=N): once the volume is open and locked, one byte goes there, and a struct
+ * luks_layout with the volume key comes back.
  */
 #define NBDKIT_API_VERSION 2
 #include <errno.h>
@@ -49,14 +50,16 @@ static int config_complete(void)
 {
 	if (volume && layout_fd >= 0)
 		return 0;
-	nbdkit_error("volume=PATH and layout=DESCRIPTOR are needed; `hull volume open --nbd` gives them");
+	nbdkit_error("volume=PATH and layout=N are needed; `hull volume open --nbd` gives them");
 	return -1;
 }
 
-static bool read_layout(struct luks_layout *layout)
+static bool ask_layout(struct luks_layout *layout)
 {
 	size_t done = 0;
 
+	if (write(layout_fd, "", 1) != 1)
+		return false;
 	while (done < sizeof *layout) {
 		ssize_t n = read(layout_fd, (char *)layout + done, sizeof *layout - done);
 
@@ -77,10 +80,11 @@ static int open_stack(bool readonly, struct err *err)
 
 	if (!layout)
 		return secret_refused(err, -errno);
-	if (!read_layout(layout))
-		rc = err_set(err, -EINVAL, "layout=%d: no layout comes from there", layout_fd);
-	else
-		rc = block_file_open(volume, readonly, NULL, &file, err);
+	rc = block_file_open(volume, readonly, NULL, &file, err);
+	if (!rc && !ask_layout(layout)) {
+		block_free(file);
+		rc = err_set(err, -EPERM, "%s: no key came for it", volume);
+	}
 	if (!rc)
 		rc = block_crypt_create(file, layout, &stack, err);
 	secret_free(layout);
@@ -195,7 +199,7 @@ static struct nbdkit_plugin plugin = {
 	.unload = unload,
 	.config = config,
 	.config_complete = config_complete,
-	.config_help = "volume=PATH  the volume\nlayout=N     descriptor that gives its layout\nreadonly=BOOL",
+	.config_help = "volume=PATH  the volume\nlayout=N     socket that gives its layout\nreadonly=BOOL",
 	.after_fork = after_fork,
 	.cleanup = cleanup_stack,
 	.open = open_export,
