@@ -70,7 +70,7 @@ int luks_import_mark(const struct luks_place *at, uint64_t position, uint64_t si
  * Rotate the volume key in place, or go on with a rotation that was cut short. Steps of at most zone bytes (whole MiB); before
  * each, freeze is called with the zone to be rewritten, after it thaw with the boundary (bytes under the new key, on the medium);
  * a step may be shorter than its zone. freeze returns 0, or nonzero to stop there (luks_rotate then returns -EINTR, resumable).
- * begin is called once with the new key's segment. When luks_rotate fails after a freeze without its thaw, what the zone holds is in
+ * begin is called once with the new key's segment; not at all when a rotation was cut short after its last zone. When luks_rotate fails after a freeze without its thaw, what the zone holds is in
  * doubt until luks_open recovers it: requests there must fail.
  *
  * The slots of `key` and `also` get slots of the new key at the same cost; slots of other keys cannot follow:

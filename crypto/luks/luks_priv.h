@@ -79,3 +79,6 @@ int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint3
 uint32_t luks_json_slots_of(const struct luks_json *j, int digest);
 /* Recover a rotation that was cut short inside a zone; nothing to do is fine. Reads j again when it wrote. */
 int luks_session_recover(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err) must_check;
+
+/* ---- finish.c: everything is under the new key; take the rotation out of the header. s must have been opened for writing. */
+int luks_session_finish(struct luks_session *s, const struct luks_json *j, struct err *err) must_check;

@@ -172,8 +172,8 @@ static int begin(struct run *r, int *old, int *fresh, struct luks_json *j, struc
 	return init(r, *old, *fresh, j->segment[0].sector, false, err);
 }
 
-/* The slots of both keys that the key opens. */
-static int resume(struct run *r, int *old, int *fresh, struct luks_json *j, struct err *err)
+/* The slots of both keys that the key opens. *done: nothing is left to rewrite. */
+static int resume(struct run *r, int *old, int *fresh, struct luks_json *j, bool *done, struct err *err)
 {
 	struct secret volume_key;
 	size_t len = KEY_BYTES;
@@ -181,6 +181,13 @@ static int resume(struct run *r, int *old, int *fresh, struct luks_json *j, stru
 
 	if (rc)
 		return rc;
+	*done = crypt_reencrypt_status(r->s.cd, NULL) == CRYPT_REENCRYPT_NONE;
+	if (*done)
+		return 0;
+	if (j->segment_count == 1 && j->segment[0].digest == j->backup_final && !j->segment[0].len) {
+		*done = true;
+		return luks_session_finish(&r->s, j, err);
+	}
 	if (j->segment_count > 2 || j->backup_final < 0 || (j->segment_count == 2 && j->segment[0].digest != j->backup_final))
 		return err_set(err, -ENOTSUP, "%s: is being re-encrypted in a way that is no rotation: "
 			"finish it with `cryptsetup reencrypt --resume-only`", luks_place_header(r->s.at));
@@ -258,13 +265,14 @@ static int run(struct run *r, struct err *err)
 	int old = -1, fresh = -1, rc;
 	struct luks_json j;
 	uint32_t sector;
+	bool done = false;
 
 	rc = luks_session_json(&r->s, &j, err);
 	if (rc)
 		return rc;
 	rc = crypt_reencrypt_status(r->s.cd, NULL) == CRYPT_REENCRYPT_NONE ? begin(r, &old, &fresh, &j, err) :
-		resume(r, &old, &fresh, &j, err);
-	if (rc)
+		resume(r, &old, &fresh, &j, &done, err);
+	if (rc || done)
 		return rc;
 	sector = j.segment[0].sector;
 	rc = fetch_fresh(r, fresh, sector, err);

@@ -3,8 +3,8 @@
  * Helper of tests/system/key-leak.sh.
  *   key-leak root STORE KEYFILE OUT      write the root key of a store to OUT: the test must know what to search for
  *   key-leak hold FILE                   keep what FILE holds in ordinary memory, say so, and wait: the control
- *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for either half of each pattern file, as bytes or as hex
- *   key-leak stray PATTERN… -- pid:N     the same, but only what stands in memory that is not locked, or that core files get
+ *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for stretches of each pattern file, as bytes or as hex
+ *   key-leak stray PATTERN… -- pid:N     the same, but only in memory that is not locked, or that core files get
  * scan and stray: status 0 nothing, 1 found, 2 a target could not be read.
  */
 #include <errno.h>

@@ -123,6 +123,29 @@ else
 	echo "SKIP order of syncing: strace does not run here"
 fi
 
+# ---- memory: each allocation of a change fails once
+"$hull" keys server add "$s" alloc "${by[@]}"
+cp "$s" "$work/whole"
+if ${CC:-cc} -shared -fPIC -O1 -o "$work/alloc.so" tests/system/alloc-fail.c 2>"$work/err" && ! ldd "$hull" | grep -q 'lib[a-z]*san'; then
+	odd='' refused=0 n=0
+	while [ $((++n)) -le 300 ]; do
+		cp "$work/whole" "$work/alloc"
+		LD_PRELOAD=$work/alloc.so ALLOC_FAIL=$n "$hull" keys volume add "$work/alloc" alloc "v$n" "${by[@]}" 2>"$work/err" >&2
+		got=$?
+		case $got in
+		0) ;;
+		2) refused=$((refused + 1)); grep -q . "$work/err" || odd="allocation $n: no message"; cmp -s "$work/whole" "$work/alloc" ||
+			grep -q 'is changed' "$work/err" || odd="allocation $n: refused and changed" ;;
+		*) odd="allocation $n: status $got" ;;
+		esac
+		"$hull" keys check "$work/alloc" "${by[@]}" >/dev/null 2>&1 || odd="allocation $n: the store does not open"
+	done
+	expect_that "an allocation that fails ends the change, not the store ($refused refused)" [ -z "$odd" -a $refused -ge 10 ]
+	[ -z "$odd" ] || echo "     $odd"
+else
+	echo "SKIP allocations that fail: not with this build of the programs"
+fi
+
 # ---- two writers: no change is lost
 for i in 1 2 3 4 5 6 7 8; do "$hull" keys server add "$s" "both$i" "${by[@]}" & done
 wait
