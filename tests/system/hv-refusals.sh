@@ -30,6 +30,8 @@ refuse() {
 }
 
 $O/bin/hull env compile tools/sample/dc-web01.dts "$work/ok.dtb" || { echo "FAIL compile: dc-web01.dts"; exit 1; }
+sed 's/size = .*0x100000000>/size = \/bits\/ 64 <0x200000000>/' tools/sample/dc-web01.dts >"$work/big.dts"
+$O/bin/hull env compile "$work/big.dts" "$work/big.dtb" || { echo "FAIL compile: a larger disk"; exit 1; }
 truncate -s 4G "$work/sda"
 truncate -s 1G "$work/short"
 head -c 100 "$work/ok.dtb" >"$work/cut.dtb"
@@ -62,6 +64,8 @@ refuse "no volume for a disk" 1 'disk sda has no volume: give --disk sda=PATH' "
 refuse "volume is not there" 1 'disk sda: .*nowhere.*No such file' "${run[@]}" --disk sda="$work/nowhere"
 refuse "volume is a folder" 1 'disk sda: .*' "${run[@]}" --disk sda="$work"
 refuse "volume is too short" 1 'too short: it has 1073741824 bytes, the environment says 4294967296' "${run[@]}" --disk sda="$work/short"
+printf "%s\n" "disk.sda = $work/sda" "disk.sda.rate = fast" >"$work/placement"
+refuse "rate that is none" 1 'disk.sda.rate: "fast" is no rate' "${run[@]}" --placement "$work/placement"
 refuse "disk that the environment does not name" 1 'disk.sdb names nothing' "${run[@]}" --disk sda="$work/sda" --disk sdb="$work/short"
 refuse "wire that is none" 1 'nic.net0: .*is no wire' "${run[@]}" --disk sda="$work/sda" --nic net0=rope
 refuse "TAP device that is not there" 1 'nic.net0: ' "${run[@]}" --disk sda="$work/sda" --nic net0=tap:nosuchtap0
@@ -69,6 +73,35 @@ refuse "console end that is none" 1 'console.com1: "banana" is no console end' "
 refuse "firmware is not there" 1 'nowhere.bin' "${run[@]}" --disk sda="$work/sda" --firmware "$work/nowhere.bin"
 refuse "firmware is no firmware" 1 'ok.dtb' "${run[@]}" --disk sda="$work/sda" --firmware "$work/ok.dtb"
 refuse "kernel is no kernel" 1 'ok.dtb' "${run[@]}" --disk sda="$work/sda" --kernel "$work/ok.dtb"
+
+# Encrypted volumes: what the agent says comes through, and nothing of the key does
+printf 'correct horse battery staple' >"$work/key"
+printf 'another key altogether' >"$work/key2"
+truncate -s 4200M "$work/luks"
+if "$O/bin/hull" volume format "$work/luks" --key file:"$work/key" --random-key >"$work/out" 2>&1; then
+	placement() { printf '%s\n' "disk.sda = $work/$1" "${@:2}" >"$work/placement"; }
+	placement luks
+	refuse "encrypted volume without a key" 1 'disk sda: .*luks: is encrypted \(LUKS\): give volume.sda.key' "${run[@]}" --placement "$work/placement"
+	placement luks "volume.sda.key = file:$work/key2"
+	refuse "wrong key" 1 'disk sda: .*luks: .*key' "${run[@]}" --placement "$work/placement"
+	placement luks "volume.sda.key = file:$work/nowhere"
+	refuse "key file is not there" 1 'disk sda: .*nowhere.*No such file' "${run[@]}" --placement "$work/placement"
+	placement sda "volume.sda.key = file:$work/key"
+	refuse "key for a plain volume" 1 'disk sda: .*sda: .*LUKS' "${run[@]}" --placement "$work/placement"
+	placement luks "volume.sda.key = correct horse battery staple"
+	refuse "key in the placement" 1 'volume.sda.key is no key source' "${run[@]}" --placement "$work/placement"
+	grep -q horse "$work/err" && { echo "FAIL key in the placement: the message repeats it"; failed=1; }
+	placement luks "volume.sda.kye = file:$work/key" "volume.sda.key = file:$work/key"
+	refuse "volume key with a typing error" 1 'volume.sda.kye names nothing' "${run[@]}" --placement "$work/placement"
+	placement luks "volume.sda.key = fd:3"
+	refuse "key on descriptor 3, the agent's own" 1 'disk sda: .*luks is too short: it has [0-9]+ bytes of plaintext' \
+		"$hv" --env "$work/big.dtb" --placement "$work/placement" 3<"$work/key"
+	placement luks "volume.sda.key = file:$work/key"
+	refuse "no agent" 1 'disk sda: volume agent: /nowhere/hull: No such file' env HULL_AGENT=/nowhere/hull "${run[@]}" --placement "$work/placement"
+	refuse "agent that fails" 1 'disk sda: the volume agent ended with status 1' env HULL_AGENT=/bin/false "${run[@]}" --placement "$work/placement"
+else
+	echo "FAIL encrypted volumes: $(head -1 "$work/out")"; failed=1
+fi
 
 sed 's/64 <0x40000000>/64 <0xc000000000>/; s/64 <0x400000000>/64 <0x1000000000>/' tools/sample/dc-web01.dts >"$work/huge.dts"
 if $O/bin/hull env compile "$work/huge.dts" "$work/huge.dtb" 2>"$work/err"; then
