@@ -14,9 +14,9 @@ kills=${KILLS:-200}
 plain=${PLAIN:-0} rotate=${ROTATE:-1}
 mkdir -p "$O"
 work=$(mktemp -d "$O/crash.XXXXXX")
-pid=
+pid='' asking=''
 failed=0
-trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'for p in $pid $asking; do kill -KILL "$p" 2>/dev/null; done; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM HUP
 . tests/system/crash/lib.sh
 
@@ -76,31 +76,27 @@ said() {
 
 # What was in flight when it was killed holds the volume's lock a little longer than the process lives.
 kill_hv() {
-	local i disk
+	local i d
 
 	kill -KILL $pid 2>/dev/null
 	wait $pid 2>/dev/null
 	pid=
-	for disk in vda sda; do
+	[ -z "$asking" ] || wait $asking
+	asking=
+	for d in vda sda; do
 		for ((i = 0; i < 500; i++)); do
-			! flock -n "$work/$disk" true || break
+			! flock -n "$work/$d" true || break
 			sleep 0.01
 		done
 		[ $i -le $longest ] || longest=$i
 	done
 }
 
-# hull-ctl/1: a length of four bytes, then JSON. The answer is not waited for: the kill does not wait either.
+# Its end is not waited for: the kill does not wait either, and the next run goes on with it.
 ask_rotation() {
-	local text
-
-	[ "$plain$rotate" = 01 ] && [ -S "$work/control" ] || return 0
-	text="{\"id\": 1, \"do\": \"volume-rotate\", \"volume\": \"$1\"}"
-	{
-		printf '%b' "$(printf '\\x00\\x00\\x%02x\\x%02x' $((${#text} >> 8)) $((${#text} & 255)))"
-		printf '%s' "$text"
-		sleep 1
-	} | socat -t 0.2 - "UNIX-CONNECT:$work/control" >"$work/rotation" 2>&1 &
+	[ "$plain$rotate" = 01 ] || return 0
+	"$O/bin/hull" server rotate "$work/control" "$1" >>"$work/rotation" 2>&1 &
+	asking=$!
 	rotations=$((rotations + 1))
 }
 
@@ -120,6 +116,7 @@ one_run() {
 	else
 		why="the guest did not come up: $(tail -n 1 "$work/log")"
 	fi
+	! grep -qi rotat "$work/log" || resumed=$((resumed + 1))
 	[ -n "$why" ] || kill -0 $pid 2>/dev/null || why="hull-hv ended by itself: $(tail -n 1 "$work/log")"
 	kill_hv
 	earlies=$((earlies + early))
@@ -134,7 +131,7 @@ one_run() {
 
 # Histories of 50 runs: what the guest replays at its start grows with them.
 for disk in vda sda; do
-	count=$((kills * 3 / 4)) done=0 flushed=0 newer=0 earlies=0 rotations=0 longest=0
+	count=$((kills * 3 / 4)) done=0 flushed=0 newer=0 earlies=0 rotations=0 resumed=0 longest=0
 	[ $disk = vda ] || count=$((kills - count))
 	while [ $done -lt $count ] && [ $failed = 0 ]; do
 		new_volume $disk
@@ -160,7 +157,7 @@ for disk in vda sda; do
 		fi
 		kill_hv
 	fi
-	[ $failed = 1 ] || echo "PASS crash $disk: $done kills ($earlies while it came up, $rotations with a rotation begun), $flushed flushed records, none lost;" \
+	[ $failed = 1 ] || echo "PASS crash $disk: $done kills ($earlies while it came up, $rotations with a rotation begun, $resumed with one gone on with), $flushed flushed records, none lost;" \
 		"$newer sectors held later ones; locks outlived hull-hv by ${longest}0 ms at most"
 done
 exit $failed
