@@ -97,6 +97,10 @@ $(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC)) $(ARCHIVES)
 unit: $(O)/bin/unit
 	$(Q)$(O)/bin/unit $(T)
 
+# ---- programs of tests, one source file each
+$(O)/tools/%: tests/tools/%.c
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(if $(CI),-Werror) -o $@ $< -lm
+
 # ---- the disk benchmark's program (tests/bench/disk-run)
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)

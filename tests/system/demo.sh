@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The main job, whole: scripts/demo builds dc-web01, runs it at home, boots the same disk in the test cloud and compares.
+# The main job, whole: scripts/demo builds dc-web01, runs it at home, boots its disk from an encrypted volume in the test cloud, and
+# compares.
 # Usage: tests/system/demo.sh [O]
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -20,6 +21,7 @@ facts=$(sed -n 's/^\([0-9]*\) facts compared, .*/\1/p' "$log")
 verdict "demo ends with status 0" [ $status -eq 0 ]
 verdict "the disk's own boot loader, kernel and getty ran in the cloud" grep -q 'login prompt' "$log"
 verdict "nginx answered at the server's old address" grep -q 'web: 192.0.2.10 answered .* 200 OK' "$log"
+verdict "nothing of the disk is found in the cloud's volume" grep -q 'result: nothing found, the volume is noise' "$log"
 verdict "at least 150 facts were compared" [ "${facts:-0}" -ge 150 ]
 verdict "no fact differs" grep -q '^[0-9]* facts compared, 0 differences$' "$log"
 verdict "the last line tells the time" grep -qE '^demo: done in [0-9.]+ s$' <(tail -n 1 "$log")
