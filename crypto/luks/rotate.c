@@ -23,7 +23,8 @@ struct run {
 };
 
 /* A slot of the digest that the key opens. */
-static int slot_for(struct luks_session *s, const struct luks_json *j, int digest, const struct secret *key, int *slot, struct err *err)
+static int slot_for(struct luks_session *s, const struct luks_json *j, int digest, const struct secret *key, int *slot,
+	struct err *err)
 {
 	struct secret volume_key;
 	size_t len = KEY_BYTES;

@@ -20,6 +20,19 @@ _hull_pki_options()
 	renew) echo --lma --dir --if-due ;;
 	esac
 }
+_hull_volume_options()
+{
+	local key="--key --server --name --unlock"
+	case $1 in
+	format) echo "$key --size --sector --luks1 --random-key --force" ;;
+	info) echo --json ;;
+	open) echo "$key --nbd --map --read-only" ;;
+	addkey) echo "$key --new-key --random-key" ;;
+	rotate) echo "$key --also --drop-others" ;;
+	import) echo "$key --verify" ;;
+	export) echo "$key --verify --force" ;;
+	esac
+}
 _hull()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} words=
@@ -32,12 +45,13 @@ _hull()
 	2,pki,* | 3,help,pki) words="ca crl enrol init issue list renew revoke token" ;;
 	2,server,* | 3,help,server) words="disks limit power rotate rotate-stop snapshot status volumes" ;;
 	3,server,snapshot) words="create drop" ;;
-	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey rotate snapshot" ;;
+	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey rotate" ;;
 	3,keys,server | 3,keys,volume) words="add remove" ;;
 	3,keys,slot) words="add list remove" ;;
 	3,help,env) words="check show diff compile features" ;;
 	*,env,show | *,env,diff) [[ $cur == -* ]] && words="--json --help" ;;
 	*,env,*) [[ $cur == -* ]] && words="--help" ;;
+	*,volume,*) [[ $cur == -* ]] && words="--help --header $(_hull_volume_options "${COMP_WORDS[2]}")" ;;
 	*,keys,*)
 		case ${COMP_WORDS[COMP_CWORD - 1]} in
 		--unlock | --new) words="ask file: fd: keyfile: tpm" ;;

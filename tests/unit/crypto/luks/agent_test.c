@@ -13,8 +13,8 @@ enum { MIB = 1 << 20 };
 
 static struct agent_message good(enum agent_kind kind)
 {
-	struct agent_message m = { .version = AGENT_VERSION, .kind = kind, .code = -EPERM, .text = "why", .source = "file:k", .volume = "v",
-		.zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
+	struct agent_message m = { .version = AGENT_VERSION, .kind = kind, .code = -EPERM, .text = "why", .source = "file:k",
+		.volume = "v", .zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
 
 	m.layout = (struct luks_layout){ .version = 2, .data_off = 4096, .segment_count = 2 };
 	m.layout.segment[0] = (struct luks_segment){ .len = MIB, .sector = 4096, .key_len = 64 };
