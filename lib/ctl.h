@@ -14,8 +14,8 @@
 enum { CTL_MAX = 65536, CTL_HEADER = 4, CTL_DEPTH = 16 };
 
 /*
- * Once, first thing in main of a process whose messages carry keys: jansson's memory is wiped as it is freed. Before the first
- * json_t is made.
+ * For a process whose messages carry keys: from now on jansson's memory is wiped as it is freed. Again is fine; not while another
+ * thread uses jansson.
  */
 void ctl_harden(void);
 

@@ -25,7 +25,7 @@ X509 *ca_cert(const struct ca *ca);	/* ca's own reference */
 int ca_issue(struct ca *ca, const struct pki_id *id, EVP_PKEY *key, uint32_t life_s, time_t now, X509 **cert,
 	struct err *err) must_check;
 
-/* A one-time token for id, good for ttl_s. */
+/* A one-time token for id, good for ttl_s. -EINVAL: also for role lma, whose programs have the store. */
 int ca_token_create(struct ca *ca, const struct pki_id *id, uint32_t ttl_s, time_t now, struct token *token,
 	struct err *err) must_check;
 /*

@@ -235,7 +235,7 @@ static int run_ca(const struct command *c, int argc, char **argv)
 
 #define UNLOCK "  --unlock WAY     how the store is unlocked: ask (the default), file:PATH or fd:N: a\n" \
 	"                   passphrase; keyfile:PATH; tpm\n"
-#define WHO "  --role ROLE      lma, lcg, csc or hv\n  --name NAME      of the program; an hv has its server's\n"
+#define WHO "  --role ROLE      lcg, csc or hv; by hand also lma\n  --name NAME      of the program; an hv has its server's\n"
 
 const struct command pki_commands[] = {
 	{ "pki init", "STORE [--unlock WAY]", "make a certificate authority in a key store", UNLOCK, run_init },

@@ -227,6 +227,24 @@ static void renews_and_revokes(void)
 	check(count.renewed == 1 && count.handshake_failed == 2);
 }
 
+/* Revoking the application's own certificate gives it a fresh one. */
+static void survives_its_own_revocation(void)
+{
+	struct identity id = { 0 };
+	struct err err;
+	unsigned n;
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	check_eq(ca_revoke(r.pki.ca, "lma", time(NULL), &n, &err), 0);
+	check_eq(n, 1);
+	check_eq(identity_fetch_crl(where(&r), &id, &err), 0);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), 0);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
 /* Over a link that was there before. */
 static void revokes_at_once(void)
 {
@@ -439,6 +457,7 @@ static const struct test tests[] = {
 	{ "needs certificates", needs_certificates },
 	{ "tells roles apart", tells_roles_apart },
 	{ "renews and revokes", renews_and_revokes },
+	{ "survives its own revocation", survives_its_own_revocation },
 	{ "revokes at once", revokes_at_once },
 	{ "refuses strange certificates", refuses_strange_certificates },
 	{ "knows when to renew", knows_when_to_renew },
