@@ -16,8 +16,11 @@ mkdir -p "$O"
 work=$(mktemp -d "$O/crash.XXXXXX")
 pid='' asking=''
 failed=0
-# shellcheck disable=SC2154 # p is the loop's
-trap 'for p in $pid $asking; do kill -KILL "$p" 2>/dev/null; done; rm -rf "$work"' EXIT
+cleanup() {
+	[ -z "$pid$asking" ] || kill -KILL $pid $asking 2>/dev/null
+	rm -rf "$work"
+}
+trap cleanup EXIT
 trap 'exit 130' INT TERM HUP
 . tests/system/crash/lib.sh
 

@@ -8,8 +8,8 @@
  *              the search takes in what lies before, the test for noise does not
  * Exit 0: nothing found; 1: plaintext, or something that is no noise; 2: trouble.
  *
- * A piece is taken where at least DISTINCT different byte values stand in it: zeroes, patterns and tables of nearly nothing would be
- * found anywhere. Noise: chi-square of the byte values of each 4 KiB, 255 degrees of freedom, by Wilson and Hilferty's cube.
+ * A piece is taken where at least DISTINCT different byte values stand in it: zeroes, patterns and tables of nearly nothing would
+ * be found anywhere. Noise: chi-square of the byte values of each 4 KiB, 255 degrees of freedom, by Wilson and Hilferty's cube.
  * A block of zeroes was never written and is only counted.
  */
 #define _GNU_SOURCE
@@ -339,14 +339,15 @@ static int report(const struct plain *plain, const struct set *set, const struct
 	double overall = deviation(chi_square(r->total));
 	bool noise = r->pages && !r->never && (double)r->odd <= most && overall < OVERALL && overall > -OVERALL;
 
-	printf("plain disk: %llu blocks of 512 bytes with data, %llu pieces taken, %llu different\n",
-	       (unsigned long long)plain->blocks, (unsigned long long)plain->taken, (unsigned long long)set->count);
-	printf("found in the volume: %llu pieces\n", (unsigned long long)r->hits);
+	printf("plain disk: %ju blocks of 512 bytes with data, %ju pieces taken, %ju different\n", (uintmax_t)plain->blocks,
+	       (uintmax_t)plain->taken, (uintmax_t)set->count);
+	printf("found in the volume: %ju pieces\n", (uintmax_t)r->hits);
 	for (uint64_t i = 0; i < r->hits && i < SHOWN; i++)
-		printf("  at %llu: what stands at %llu of the plain disk\n", (unsigned long long)r->where[i], (unsigned long long)r->from[i]);
-	printf("volume: %llu blocks of 4 KiB with data, %llu of zeroes\n", (unsigned long long)r->pages, (unsigned long long)r->zero_pages);
-	printf("noise: %llu odd blocks, %.0f expected, at most %.0f; %llu impossible ones; worst %.1f deviations at %llu; overall %.1f, at most %.0f\n",
-	       (unsigned long long)r->odd, expected, most, (unsigned long long)r->never, r->worst, (unsigned long long)r->worst_at, overall, OVERALL);
+		printf("  at %ju: what stands at %ju of the plain disk\n", (uintmax_t)r->where[i], (uintmax_t)r->from[i]);
+	printf("volume: %ju blocks of 4 KiB with data, %ju of zeroes\n", (uintmax_t)r->pages, (uintmax_t)r->zero_pages);
+	printf("noise: %ju odd blocks, %.0f expected, at most %.0f; %ju impossible ones; ", (uintmax_t)r->odd, expected, most,
+	       (uintmax_t)r->never);
+	printf("worst %.1f deviations at %ju; overall %.1f, at most %.0f\n", r->worst, (uintmax_t)r->worst_at, overall, OVERALL);
 	if (!set->count || !r->pages) {
 		printf("result: nothing to compare\n");
 		return 2;

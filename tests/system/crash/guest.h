@@ -3,7 +3,8 @@
  * The crash guest: a 64-bit program on the bare machine, entered as a Linux kernel is. One CPU, interrupts only while it halts.
  *
  * What the host says, as the initial RAM disk: 33,264 random bytes, the same in all runs, then decimal numbers, one a line:
- * a seed, the disk (0 virtio-blk at 00:04.0, 1 AHCI port 0 at 00:1f.2), and for each earlier run the last number it reported flushed.
+ * a seed, the disk (0 virtio-blk at 00:04.0, 1 AHCI port 0 at 00:1f.2), and for each earlier run the last number that it
+ * reported flushed.
  * What the guest says on COM1:
  *   V N    the region was read; every flushed record is there; N sectors hold what was written after the last flush
  *   F N    the records 1 … N of this run are flushed

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is written and what must be there. Records are numbered run << 20 | n; where a record lies and how long it is follows from its
- * number, and so does each byte of it: a sector says which record wrote it last, and can be held to it whole. The region is
+ * What is written and what must be there. Records are numbered run << 20 | n; where a record lies and how long it is follows from
+ * its number, and so does each byte of it: a sector says which record wrote it last, and can be held to it whole. The region is
  * numbered through, but its chunks lie far apart on the disk.
  *
  * A KVM that interprets (one made in software) takes its time for each instruction and little for a string instruction's
