@@ -20,7 +20,7 @@ int aead_derive(const void *key, size_t key_len, const void *salt, size_t salt_l
 /* len bytes of in → len + AEAD_TAG bytes of out. A nonce must never come twice with one key. -ENOMEM. */
 int aead_seal(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in,
 	size_t len, void *out) must_check;
-/* The reverse: len counts the tag, out gets len - AEAD_TAG bytes. -EBADMSG: changed, or another key, nonce or aad; out is zeroes. */
+/* The reverse: len counts the tag, out gets len - AEAD_TAG. -EBADMSG: changed, or another key, nonce or aad; out is zeroes. */
 int aead_open(const uint8_t key[AEAD_KEY], const uint8_t nonce[AEAD_NONCE], const void *aad, size_t aad_len, const void *in,
 	size_t len, void *out) must_check;
 

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <termios.h>
 #include "crypto/keysource_priv.h"
 #include "lib/scope.h"
 
-static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU };
+/* Not SIGTTOU and SIGTTIN: in the background they stop us as they should, before echo is off. */
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP };
 
 static volatile sig_atomic_t caught[array_len(signals)];
 
@@ -29,15 +32,22 @@ static void say(int tty, const char *text)
 	}
 }
 
-/* One line into key, without its newline. -EINTR: a signal came; -EMSGSIZE; -ENODATA: the terminal is gone. */
-static int read_line(int tty, struct secret *key)
+/*
+ * One line into key, without its newline. Signals come only while it waits, so that none is seen too early to end the wait.
+ * -EINTR: one came; -EMSGSIZE; -ENODATA: the terminal is gone.
+ */
+static int read_line(int tty, const sigset_t *mask, struct secret *key)
 {
+	struct pollfd wait = { .fd = tty, .events = POLLIN };
 	size_t len = 0;
 	uint8_t *last = key->data + key->len - 1;	/* one byte at a time: what follows the line stays in the terminal */
 
 	for (;;) {
-		ssize_t n = read(tty, last, 1);
+		ssize_t n;
 
+		if (ppoll(&wait, 1, NULL, mask) < 0)
+			return -errno;
+		n = read(tty, last, 1);
 		if (n < 0)
 			return -errno;
 		if (!n)
@@ -56,7 +66,7 @@ static int read_line(int tty, struct secret *key)
 }
 
 /* Prompt and read, echo off meanwhile. */
-static int prompt_once(int tty, const char *prompt, struct secret *key)
+static int prompt_once(int tty, const char *prompt, const sigset_t *mask, struct secret *key)
 {
 	struct termios kept, quiet;
 	int rc;
@@ -70,39 +80,60 @@ static int prompt_once(int tty, const char *prompt, struct secret *key)
 		return -errno;
 	say(tty, prompt);
 	say(tty, ": ");
-	rc = read_line(tty, key);
+	rc = read_line(tty, mask, key);
 	say(tty, "\n");
 	while (tcsetattr(tty, TCSAFLUSH, &kept) && errno == EINTR)
 		;
 	return rc;
 }
 
-/* With our handlers for as long as echo is off; then what came is sent again to the handlers that were there. */
+static void take_signals(struct sigaction kept[array_len(signals)], sigset_t *mask)
+{
+	struct sigaction ours = { .sa_handler = on_signal };
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < array_len(signals); i++)
+		sigaddset(&set, signals[i]);
+	pthread_sigmask(SIG_BLOCK, &set, mask);
+	for (size_t i = 0; i < array_len(signals); i++) {
+		caught[i] = 0;
+		sigaction(signals[i], NULL, &kept[i]);
+		if (kept[i].sa_handler != SIG_IGN)
+			sigaction(signals[i], &ours, NULL);
+	}
+}
+
+/* What came is sent again, to the handlers that were there. True when all it did was to stop us for a while. */
+static bool give_signals_back(const struct sigaction kept[array_len(signals)], const sigset_t *mask)
+{
+	bool stopped = false;
+
+	for (size_t i = 0; i < array_len(signals); i++)
+		sigaction(signals[i], &kept[i], NULL);
+	for (size_t i = 0; i < array_len(signals); i++) {
+		if (!caught[i])
+			continue;
+		kill(getpid(), signals[i]);
+		stopped |= signals[i] == SIGTSTP;
+	}
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+	return stopped;
+}
+
+/* Our handlers stand for as long as echo is off. After a stop it asks again. */
 static int ask_line(int tty, const char *prompt, struct secret *key)
 {
-	struct sigaction kept[array_len(signals)], ours = { .sa_handler = on_signal };
-	bool again;
+	struct sigaction kept[array_len(signals)];
+	sigset_t mask;
+	bool stopped;
 	int rc;
 
 	do {
-		again = false;
-		for (size_t i = 0; i < array_len(signals); i++) {
-			caught[i] = 0;
-			sigaction(signals[i], &ours, &kept[i]);
-			if (kept[i].sa_handler == SIG_IGN)
-				sigaction(signals[i], &kept[i], NULL);
-		}
-		rc = prompt_once(tty, prompt, key);
-		for (size_t i = 0; i < array_len(signals); i++)
-			sigaction(signals[i], &kept[i], NULL);
-		for (size_t i = 0; i < array_len(signals); i++) {
-			if (!caught[i])
-				continue;
-			kill(getpid(), signals[i]);
-			/* Stopped and continued: ask again. Any other signal whose handler came back: give up. */
-			again |= signals[i] == SIGTSTP || signals[i] == SIGTTIN || signals[i] == SIGTTOU;
-		}
-	} while (rc == -EINTR && again);
+		take_signals(kept, &mask);
+		rc = prompt_once(tty, prompt, &mask, key);
+		stopped = give_signals_back(kept, &mask);
+	} while (rc == -EINTR && stopped);
 	return rc;
 }
 

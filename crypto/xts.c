@@ -14,21 +14,19 @@ struct xts {
 	uint32_t sector;
 };
 
-static int set_keys(struct xts *x, const uint8_t *key)
+/* The key has been checked: only memory can lack. */
+static bool set_keys(struct xts *x, const uint8_t *key)
 {
 	x->encrypt = EVP_CIPHER_CTX_new();
 	x->decrypt = EVP_CIPHER_CTX_new();
-	if (!x->encrypt || !x->decrypt)
-		return -ENOMEM;
-	if (!EVP_EncryptInit_ex2(x->encrypt, x->cipher, key, NULL, NULL) || !EVP_DecryptInit_ex2(x->decrypt, x->cipher, key, NULL, NULL))
-		return -EIO;
-	return 0;
+	return x->encrypt && x->decrypt && EVP_EncryptInit_ex2(x->encrypt, x->cipher, key, NULL, NULL) &&
+		EVP_DecryptInit_ex2(x->decrypt, x->cipher, key, NULL, NULL);
 }
 
 int xts_create(const uint8_t *key, unsigned key_len, uint32_t sector, struct xts **x, struct err *err)
 {
 	struct xts *n;
-	int r;
+	bool set;
 
 	if (key_len != 32 && key_len != 64)
 		return err_set(err, -EINVAL, "AES-XTS takes keys of 256 or 512 bits, not %u", key_len * 8);
@@ -47,11 +45,11 @@ int xts_create(const uint8_t *key, unsigned key_len, uint32_t sector, struct xts
 		return err_set(err, -ENOTSUP, "OpenSSL offers no AES-%u-XTS; its default provider is needed", key_len * 4);
 	}
 	secret_openssl_begin();
-	r = set_keys(n, key);
+	set = set_keys(n, key);
 	secret_openssl_end();
-	if (r) {
+	if (!set) {
 		xts_free(n);
-		return err_set(err, r, "OpenSSL could not set up AES-XTS%s", r == -ENOMEM ? ": out of (locked) memory" : "");
+		return secret_refused(err, -ENOMEM);
 	}
 	*x = n;
 	return 0;

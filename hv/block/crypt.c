@@ -20,6 +20,14 @@ static void push(struct crypt_queue *q, struct block_req *req)
 	q->tail = req;
 }
 
+static void push_front(struct crypt_queue *q, struct block_req *req)
+{
+	req->next = q->head;
+	if (!q->head)
+		q->tail = req;
+	q->head = req;
+}
+
 static struct block_req *pop(struct crypt_queue *q)
 {
 	struct block_req *req = q->head;
@@ -128,6 +136,7 @@ static void issue(struct crypt *c, struct block_req *req, uint64_t off, uint64_t
 	p->req = (struct block_req){ .op = req->op, .fua = req->fua, .off = c->data_off + off, .len = p->len, .done = piece_done };
 	at->issued = req->op == BLOCK_DISCARD ? req->len : at->issued + p->len;
 	at->holds++;
+	at->turn++;
 	if (req->op != BLOCK_DISCARD) {
 		inside = off & (xts_sector(p->key->xts) - 1);
 		p->iov = (struct iovec){ p->buf + inside, p->len };
@@ -144,20 +153,35 @@ static void issue(struct crypt *c, struct block_req *req, uint64_t off, uint64_t
 	block_submit(c->b.lower, &p->req);
 }
 
-/* One turn of a request that stands in no list. */
+/* Where a request that has more to do waits for it. */
+static void set_aside(struct crypt *c, struct block_req *req, bool frozen)
+{
+	struct crypt_cursor *at = crypt_cursor(req);
+
+	if (frozen) {
+		push(&c->parked, req);
+	} else if (at->turn < CRYPT_TURN) {
+		push_front(&c->waiting, req);
+	} else {
+		at->turn = 0;
+		push(&c->waiting, req);
+	}
+}
+
+/* As much as there are buffers of the turn of a request, which stands in no list. */
 static void take_turn(struct crypt *c, struct block_req *req)
 {
 	struct crypt_cursor *at = crypt_cursor(req);
-	struct crypt_queue *rest = &c->waiting;
+	bool frozen = false;
 
 	at->holds++;
-	for (unsigned i = 0; i < CRYPT_TURN && c->free_pieces && at->issued < req->len && !at->error; i++) {
+	while (at->turn < CRYPT_TURN && c->free_pieces && at->issued < req->len && !at->error) {
 		uint64_t off = req->off + at->issued, end = piece_end(c, req, off);
 
 		if (crypt_frozen(c, off, end)) {
-			if (off >= c->zone_off || req->op == BLOCK_DISCARD) {
+			frozen = off >= c->zone_off || req->op == BLOCK_DISCARD;
+			if (frozen) {
 				at->error = c->zone_error;
-				rest = &c->parked;
 				break;
 			}
 			end = c->zone_off;
@@ -167,7 +191,7 @@ static void take_turn(struct crypt *c, struct block_req *req)
 	if (at->error)
 		at->issued = req->len;
 	if (at->issued < req->len)
-		push(rest, req);
+		set_aside(c, req, frozen);
 	put(req);
 }
 

@@ -21,6 +21,7 @@ struct crypt_cursor {
 	uint32_t index;
 	uint32_t holds;			/* pieces in flight, and one while the layer itself looks at it */
 	int error;			/* the first */
+	uint32_t turn;			/* pieces handed on since its turn began */
 };
 static_assert(sizeof(struct crypt_cursor) <= sizeof ((struct block_req *)0)->priv, "a cursor fits a request");
 
@@ -58,7 +59,7 @@ struct crypt {
 	void *zone_ctx;
 	int zone_error;			/* what requests to the zone end with; 0: they wait */
 	bool pumping;
-	struct crypt_queue waiting;	/* for a buffer or their turn */
+	struct crypt_queue waiting;	/* for a buffer; the first one has its turn */
 	struct crypt_queue parked;	/* for the zone */
 	struct crypt_piece *free_pieces;
 	unsigned in_flight;

@@ -12,6 +12,12 @@
 #include "lib/scope.h"
 #include "tests/unit/suite.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };		/* mlock does nothing then, and faults are caught */
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /* Runs fn in a child; its exit status, or 128 and a signal's number. */
 static int in_child(int (*fn)(void *ctx), void *ctx)
 {
@@ -62,9 +68,7 @@ static void memory_is_locked_not_dumped_and_not_inherited(void)
 	check_or_return(small && large);
 	for (unsigned i = 0; i < 2; i++) {
 		mapping_flags(i ? large : small, flags, sizeof flags);
-		if (!strstr(flags, " lo ") || !strstr(flags, " dd ") || !strstr(flags, " wf "))
-			suite_note("flags are%s", flags);
-		check(strstr(flags, " lo ") != NULL);
+		check(SANITIZED || strstr(flags, " lo "));
 		check(strstr(flags, " dd ") != NULL);
 		check(strstr(flags, " wf ") != NULL);
 	}
@@ -107,10 +111,10 @@ static void overruns_meet_a_guard_page(void)
 
 	check_or_return(p);
 	check_eq(in_child(write_byte, p + 3 * 16384 - 1), 0);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	check_eq(in_child(write_byte, p + 3 * 16384), 128 + SIGSEGV);
-	check_eq(in_child(write_byte, p - 1), 128 + SIGSEGV);
-#endif
+	if (!SANITIZED) {
+		check_eq(in_child(write_byte, p + 3 * 16384), 128 + SIGSEGV);
+		check_eq(in_child(write_byte, p - 1), 128 + SIGSEGV);
+	}
 	secret_free(p);
 }
 
@@ -183,7 +187,10 @@ static int exhaust(void *ctx)
 
 static void a_limit_that_is_too_low_is_named(void)
 {
-	check_eq(in_child(exhaust, NULL), 0);
+	if (SANITIZED)
+		suite_skip("sanitizers make mlock do nothing");
+	else
+		check_eq(in_child(exhaust, NULL), 0);
 }
 
 static void *churn(void *arg)

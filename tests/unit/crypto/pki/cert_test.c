@@ -175,6 +175,7 @@ static void keeps_texts(void)
 	check_eq(cert_text(cert, &pem), 0);
 	check_eq(cert_parse(pem, strlen(pem), &back, &err), 0);
 	check(!X509_cmp(cert, back));
+	X509_free(back);
 	check_eq(cert_parse(pem, 40, &back, &err), -EINVAL);
 	check(!back);
 	free(pem);

@@ -98,12 +98,33 @@ static void freeing_drains_first(void)
 	block_free(NULL);
 }
 
+/* A layer without the slots stands above; the lowest one has them. */
+static void plugs_pass_layers_that_have_none(void)
+{
+	static const struct block_ops none = { .name = "none" };
+	struct fault *f = fault_create(1 << 20);
+	struct block upper = { .ops = &none, .lower = &f->b }, alone = { .ops = &none };
+
+	block_plug(&upper);
+	block_plug(&upper);
+	check_eq(f->plugs, 2);
+	block_unplug(&upper);
+	block_unplug(&upper);
+	check_eq(f->plugs, 0);
+	block_plug(&alone);
+	block_unplug(&alone);
+	block_plug(NULL);
+	block_unplug(NULL);
+	block_free(&f->b);
+}
+
 static const struct test tests[] = {
 	{ "good requests reach the layer", good_requests_reach_the_layer },
 	{ "bad requests end with EINVAL", bad_requests_end_with_einval },
 	{ "a read-only disk refuses changes", a_read_only_disk_refuses_changes },
 	{ "errors come from the layer by plan", errors_come_from_the_layer_by_plan },
 	{ "freeing drains first", freeing_drains_first },
+	{ "plugs pass layers that have none", plugs_pass_layers_that_have_none },
 	{ NULL, NULL },
 };
 const struct suite suite_hv_block_block = { tests };

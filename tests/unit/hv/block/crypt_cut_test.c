@@ -7,9 +7,19 @@
 #include "tests/unit/hv/block/powercut.h"
 #include "tests/unit/suite.h"
 
-enum { SIZE = 65536, UNITS = SIZE / 512, OPS = 24, RUNS = 4000, HEADER = 4096 };
+enum { SIZE = 65536, UNITS = SIZE / 512, OPS = 32, RUNS = 4000, HEADER = 4096, IN_FLIGHT = 6 };
+
+struct write {
+	struct crypt_call c;
+	struct world *w;
+	bool busy;
+	uint32_t number;
+	unsigned unit, count;
+	uint8_t data[20 * 512];
+};
 
 struct world {
+	struct write in_flight[IN_FLIGHT];
 	struct powercut *p;
 	struct block *b;
 	struct luks_layout layout;
@@ -53,10 +63,8 @@ static void wrote(struct world *w, uint32_t write, unsigned unit, unsigned count
 	}
 }
 
-static void flush(struct world *w)
+static void all_last(struct world *w)
 {
-	if (crypt_call_now(w->b, BLOCK_FLUSH, 0, NULL, 0))
-		return;
 	for (unsigned u = 0; u < UNITS; u++) {
 		if (w->since_count[u])
 			w->flushed[u] = w->since[u][w->since_count[u] - 1];
@@ -64,29 +72,91 @@ static void flush(struct world *w)
 	}
 }
 
+static void flush(struct world *w)
+{
+	bool hold = w->p->hold;
+
+	w->p->hold = false;
+	if (!crypt_call_now(w->b, BLOCK_FLUSH, 0, NULL, 0))
+		all_last(w);
+	w->p->hold = hold;
+}
+
+/* Writes in flight are on places of their own, so that the order in which they end does not matter. */
+static struct write *place(struct world *w, unsigned unit, unsigned count)
+{
+	struct write *found = NULL;
+
+	for (unsigned i = 0; i < IN_FLIGHT; i++) {
+		struct write *f = &w->in_flight[i];
+
+		if (f->busy && unit < f->unit + f->count && f->unit < unit + count)
+			return NULL;
+		if (!f->busy)
+			found = f;
+	}
+	return found;
+}
+
+static void write_done(struct block_req *req, int result)
+{
+	struct write *f = container_of(req, struct write, c.req);
+
+	check_eq(f->c.ends++, 0);
+	check(!result || f->w->p->off);
+	f->busy = false;
+	if (req->fua && !result)
+		wrote(f->w, f->number, f->unit, f->count, true);
+}
+
 static void write_some(struct world *w)
 {
-	static uint8_t data[SIZE];
 	unsigned unit = (unsigned)(powercut_random(w->p) % UNITS), count = (unsigned)(powercut_random(w->p) % 20 + 1);
-	bool zeroes = powercut_random(w->p) % 8 == 0, fua = !zeroes && powercut_random(w->p) % 4 == 0;
-	uint32_t write = zeroes ? 0 : ++w->writes;
-	struct crypt_call c;
+	bool zeroes = powercut_random(w->p) % 8 == 0;
+	struct write *f;
 
 	if (count > UNITS - unit)
 		count = UNITS - unit;
+	f = place(w, unit, count);
+	if (!f)
+		return;
+	f->w = w;
+	f->busy = true;
+	f->unit = unit;
+	f->count = count;
+	f->number = zeroes ? 0 : ++w->writes;
 	for (unsigned i = 0; i < count; i++)
-		content(write, unit + i, data + (size_t)i * 512);
-	crypt_call_init(&c, zeroes ? BLOCK_WRITE_ZEROES : BLOCK_WRITE, unit * 512ull, data, count * 512ull);
-	c.req.fua = fua;
-	if (c.req.iov && count > 1) {	/* cut where no sector ends */
-		c.iov[1] = (struct iovec){ data + 700, count * 512ull - 700 };
-		c.iov[0].iov_len = 700;
-		c.req.iov_count = 2;
+		content(f->number, unit + i, f->data + (size_t)i * 512);
+	crypt_call_init(&f->c, zeroes ? BLOCK_WRITE_ZEROES : BLOCK_WRITE, unit * 512ull, f->data, count * 512ull);
+	f->c.req.done = write_done;
+	f->c.req.fua = !zeroes && powercut_random(w->p) % 4 == 0;
+	if (f->c.req.iov && count > 1) {	/* cut where no sector ends */
+		f->c.iov[1] = (struct iovec){ f->data + 700, count * 512ull - 700 };
+		f->c.iov[0].iov_len = 700;
+		f->c.req.iov_count = 2;
 	}
-	block_submit(w->b, &c.req);
-	check_eq(c.ends, 1);
-	check(!c.result || w->p->off);
-	wrote(w, write, unit, count, fua && !c.result);
+	wrote(w, f->number, unit, count, false);
+	block_submit(w->b, &f->c.req);
+}
+
+/* One step of a server's life. */
+static void live(struct world *w)
+{
+	struct powercut *p = w->p;
+
+	switch (powercut_random(p) % 8) {
+	case 0:
+		block_drain(w->b);
+		flush(w);
+		break;
+	case 1:
+	case 2:
+		if (p->held_count)
+			powercut_release(p, (unsigned)(powercut_random(p) % p->held_count));
+		break;
+	default:
+		write_some(w);
+	}
 }
 
 static bool one_of(const struct world *w, unsigned unit, const uint8_t *found)
@@ -115,14 +185,14 @@ static void run(unsigned seed, unsigned *damaged)
 	check_eq(crypt_call_now(w.b, BLOCK_FLUSH, 0, NULL, 0), 0);
 	if (seed & 1)
 		w.p->cut_after = powercut_random(w.p) % OPS;
-	for (unsigned i = 0; i < OPS && !w.p->off; i++) {
-		if (powercut_random(w.p) % 6)
-			write_some(&w);
-		else
-			flush(&w);
-	}
-	block_free(w.b);
+	w.p->hold = seed & 2;
+	for (unsigned i = 0; i < OPS && !w.p->off; i++)
+		live(&w);
 	powercut_cut(w.p);
+	for (unsigned i = 0; i < IN_FLIGHT; i++)
+		check(!w.in_flight[i].busy);
+	block_free(w.b);
+	w.p->hold = false;
 	powercut_on(w.p);
 	reopen(&w);
 	check_eq(crypt_call_now(w.b, BLOCK_READ, 0, found, SIZE), 0);

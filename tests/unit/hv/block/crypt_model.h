@@ -305,6 +305,16 @@ static inline void model_drain(struct model *m)
 	}
 }
 
+/* Nobody says what the zone holds; or somebody will after all. */
+static inline void model_fail_zone(struct model *m, bool fails)
+{
+	if (fails && !m->fail)
+		m->fail = -EIO;
+	block_crypt_fail_zone(m->b, fails ? m->fail : 0);
+	if (block_crypt_zone_frozen(m->b) != m->frozen)
+		model_fail(m, "the layer and the model do not agree on what is frozen");
+}
+
 /* The process ends and another one opens the volume, perhaps in the middle of a rotation. */
 static inline void model_reopen(struct model *m)
 {
@@ -356,6 +366,8 @@ static inline void model_step(struct model *m, struct rbuf *in)
 			model_reopen(m);
 		else if (how < 24)
 			model_drain(m);
+		else if (how & 128)
+			model_fail_zone(m, how & 1);
 		else if (m->frozen)
 			model_thaw(m, m->boundary);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What tests of the encryption layer share: layouts with random keys, and requests whose end is counted. */
 #pragma once
+#include <stdio.h>
 #include "crypto/secret.h"
 #include "hv/block/crypt.h"
 #include "tests/unit/hv/block/fault.h"
@@ -54,4 +55,19 @@ static inline struct luks_layout crypt_layout(uint32_t sector, unsigned key_len,
 {
 	return (struct luks_layout){ .version = 2, .data_off = data_off, .segment_count = 1,
 		.segment = { crypt_segment(sector, key_len) } };
+}
+
+/* The layer on a fault twin. */
+struct crypt_pair { struct fault *f; struct block *b; struct luks_layout layout; };
+
+static inline struct crypt_pair crypt_pair(uint64_t size, uint32_t sector, uint64_t data_off)
+{
+	struct crypt_pair p = { .f = fault_create(size), .layout = crypt_layout(sector, 64, data_off) };
+	struct err err = { 0 };
+
+	if (block_crypt_create(&p.f->b, &p.layout, &p.b, &err)) {
+		fprintf(stderr, "%s\n", err.text);
+		abort();
+	}
+	return p;
 }

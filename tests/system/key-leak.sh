@@ -1,0 +1,150 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Keys stay where they belong: the real programs run with keys that this test knows; core files, other processes' memory, command lines and
+# output are searched for them. Controls prove that the search finds a key where there is one.
+# Usage: tests/system/key-leak.sh [O]
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+O=$(realpath "${1:-build}")
+work=$(mktemp -d "$O/key-leak.XXXXXX")
+public=$(mktemp -d /tmp/key-leak.XXXXXX)
+hull=$public/hull
+pids=()
+trap 'for p in "${pids[@]}"; do kill -KILL "$p" && wait "$p"; done 2>/dev/null; exec 9>&-; rm -rf "$work" "$public"' EXIT
+failed=0
+pass() { echo "PASS $1"; }
+fail() { echo "FAIL $1: $2"; failed=1; }
+# verdict NAME CONDITION-STATUS WHY
+verdict() { if [ "$2" -eq 0 ]; then pass "$1"; else fail "$1" "$3"; fi; }
+
+chmod 755 "$public"
+cp "$O/bin/hull" "$hull" || { fail "programs" "$O/bin/hull is not built"; exit 1; }
+# shellcheck disable=SC2086
+${CC:-cc} -std=gnu17 -D_GNU_SOURCE -O1 -I. ${LEAK_CFLAGS:-} -o "$work/key-leak" tests/system/key-leak.c "$O/lib/libhullcrypto.a" "$O/lib/libhull.a" \
+	-ljansson -lcryptsetup -lssl -lcrypto -largon2 -ltss2-esys -ltss2-mu -ltss2-tctildr -ltss2-rc 2>"$work/cc" ||
+	{ fail "helper" "does not build: $(head -n 1 "$work/cc")"; exit 1; }
+leak=$work/key-leak
+
+# Samples of every command line of ours, for as long as the test runs.
+: >"$work/cmdlines"
+( while :; do for p in $(pgrep -P $$); do tr '\0' ' ' <"/proc/$p/cmdline"; done >>"$work/cmdlines" 2>/dev/null; done ) 2>/dev/null &
+sampler=$!
+pids+=("$sampler")
+
+# ---- secrets that we know, and a store with them
+umask 077
+head -c 64 /dev/urandom >"$work/keyfile"
+head -c 32 /dev/urandom | base64 -w 0 >"$work/pass"
+store=$public/site.keys
+key=(--unlock "keyfile:$work/keyfile")
+run() { echo "\$ $1 $2" >>"$work/log"; "$hull" keys "$@" >>"$work/log" 2>&1 || fail "hull keys $1" "$(tail -n 1 "$work/log")"; }
+run init "$store" "${key[@]}"
+run slot add "$store" "${key[@]}" --new "file:$work/pass"
+run server add "$store" web01 --unlock "file:$work/pass"
+run volume add "$store" web01 root "${key[@]}"
+run list "$store" "${key[@]}"
+run list "$store" --json "${key[@]}"
+run check "$store" "${key[@]}"
+run export "$store" web01 root --output "$work/volume" --yes "${key[@]}"
+"$leak" root "$store" "$work/keyfile" "$work/root" || { fail "root key" "the helper cannot read it"; exit 1; }
+secrets=("$work/keyfile" "$work/pass" "$work/volume" "$work/root")
+
+tail -f /dev/null &
+bystander=$!
+pids+=("$bystander")
+
+# ---- controls: the search finds what is there
+control=$work/control
+head -c 32 /dev/urandom >"$control"
+mkdir "$work/core-control" "$work/core-hull"
+( cd "$work/core-control" && ulimit -c unlimited && exec "$leak" hold "$control" >"$work/holding" ) &
+holder=$!
+pids+=("$holder")
+timeout 20 bash -c 'until grep -q holding "$1"; do :; done' _ "$work/holding"
+"$leak" scan "$control" -- "pid:$holder" >/dev/null
+verdict "control: a key in ordinary memory is found" $(($? != 1)) "the search did not find it"
+"$leak" scan "$control" -- "pid:$$" >/dev/null
+verdict "control: another process does not have it" $? "the search finds keys everywhere"
+od -An -v -tx1 "$control" | tr -d ' \n' >"$work/hex"
+"$leak" scan "$control" -- "$work/hex" >/dev/null
+verdict "control: a key in a log, as hex, is found" $(($? != 1)) "the search did not find it"
+
+# ---- a program that stands still with the store open
+mkfifo "$work/fifo"
+exec 9<>"$work/fifo"
+start_hull() { ( cd "$work/core-hull" 2>/dev/null || cd /; ulimit -c unlimited; exec "$@" 9>&- ) >>"$work/log" 2>&1 & }
+start_hull "$hull" keys slot add "$store" --unlock "file:$work/pass" --new fd:4 4<"$work/fifo"
+pid=$!
+pids+=("$pid")
+if [ "$(id -u)" -eq 0 ]; then
+	timeout 60 bash -c 'until "$1" scan "$2" -- "pid:$3" >/dev/null 2>&1; [ $? -eq 1 ]; do :; done' _ "$leak" "$work/root" "$pid"
+	verdict "the root key is in the memory of the program that has the store open" $? "the search did not find it"
+	found=$("$leak" stray "$work/root" -- "pid:$pid")
+	verdict "it stands only in memory that is locked and kept from core files" $? "$found"
+	found=$("$leak" scan "$work/pass" "$work/keyfile" "$work/volume" -- "pid:$pid")
+	verdict "passphrase, key file and volume key are gone once the store is open" $? "$found"
+	locked=$(awk '/^VmLck:/ { print $2 }' "/proc/$pid/status")
+	verdict "memory is locked ($locked KiB)" $((${locked:-0} == 0)) "VmLck is ${locked:-nothing}"
+	setpriv --reuid=65534 --regid=65534 --clear-groups head -c 1 "/proc/$pid/mem" 2>&1 | grep -q 'Permission denied'
+	verdict "another user cannot read that memory" $? "/proc/$pid/mem opens"
+else
+	echo "SKIP memory of the program that has the store open: needs root to look at it"
+	timeout 60 bash -c 'until grep -q "^VmLck:.* [1-9]" "/proc/$1/status"; do :; done' _ "$pid"
+fi
+found=$("$leak" scan "${secrets[@]}" -- "/proc/$pid/cmdline" "/proc/$$/cmdline")
+verdict "no key in command lines" $? "$found"
+others=("pid:$$" "pid:$holder" "pid:$bystander")
+found=$("$leak" scan "${secrets[@]}" -- "${others[@]}")
+verdict "no key in the memory of ${#others[@]} processes that have nothing to do with it" $? "$found"
+
+# ---- crashes
+kill -SEGV "$pid"
+wait "$pid" 2>/dev/null
+core=$(find "$work/core-hull" -type f | head -n 1)
+if [ -z "$core" ]; then
+	pass "a program with keys that crashes leaves no core file"
+else
+	found=$("$leak" scan "${secrets[@]}" -- "$core")
+	verdict "a program with keys that crashes leaves none in its core file" $? "$found"
+fi
+kill -SEGV "$holder"
+wait "$holder" 2>/dev/null
+core=$(find "$work/core-control" -type f | head -n 1)
+if [ -n "$core" ]; then
+	"$leak" scan "$control" -- "$core" >/dev/null
+	verdict "control: a key in a core file is found" $(($? != 1)) "the search did not find it"
+else
+	echo "SKIP control: a key in a core file: this machine writes none here (core_pattern is $(cat /proc/sys/kernel/core_pattern))"
+fi
+
+# ---- the same user
+if [ "$(id -u)" -eq 0 ]; then
+	nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+	mkdir "$public/nobody"
+	cp "$store" "$work/pass" "$public/nobody/"
+	chmod 755 "$hull"
+	chown -R 65534:65534 "$public/nobody"
+	start_hull "${nobody[@]}" "$hull" keys slot add "$public/nobody/site.keys" --unlock "file:$public/nobody/pass" --new fd:4 4<"$work/fifo"
+	pid=$!
+	pids+=("$pid")
+	timeout 60 bash -c 'until "$1" scan "$2" -- "pid:$3" >/dev/null 2>&1; [ $? -eq 1 ]; do :; done' _ "$leak" "$work/root" "$pid"
+	verdict "an ordinary user's program has it too" $? "the search did not find it"
+	"${nobody[@]}" head -c 1 "/proc/$pid/mem" 2>&1 | grep -q 'Permission denied'
+	verdict "a program of the same user cannot read that memory" $? "/proc/$pid/mem opens"
+	"${nobody[@]}" tail -f /dev/null &
+	plain=$!
+	pids+=("$plain")
+	timeout 20 bash -c 'until [ "$(stat -c %u "/proc/$1")" = 65534 ] && grep -qx tail "/proc/$1/comm"; do :; done' _ "$plain"
+	! "${nobody[@]}" head -c 1 "/proc/$plain/mem" 2>&1 | grep -q 'Permission denied'
+	verdict "control: it can read another's" $? "/proc/$plain/mem does not open"
+fi
+
+kill "$sampler" 2>/dev/null
+wait "$sampler" 2>/dev/null
+found=$("$leak" scan "${secrets[@]}" -- "$work/cmdlines")
+verdict "no key in command lines, sampled $(grep -o 'hull keys' "$work/cmdlines" | wc -l) times" $? "$found"
+found=$("$leak" scan "${secrets[@]}" -- "$work/log")
+verdict "no key in output" $? "$found"
+found=$("$leak" scan "${secrets[@]}" -- "$store")
+verdict "no key in the store's file" $? "$found"
+exit $failed

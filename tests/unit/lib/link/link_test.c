@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Two ends of a socket pair on one loop, plain and TLS; time-outs, back pressure, ends and cuts. */
+#include "lib/link/link.h"
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "crypto/tls.h"
+#include "lib/link/socket.h"
+#include "tests/unit/crypto/pki/pki_rig.h"
+
+enum { WHOLE = 3000000 };
+
+struct end {
+	struct link *link;
+	struct loop *loop;
+	size_t got, sent, take;		/* take: at most so many bytes a call; 0: all */
+	uint64_t sum;
+	bool ready, ended, closed, free_in_read, end_on_end;
+	size_t stop_at;			/* the loop stops when so much came */
+	int *stops;			/* and after so many closes */
+	struct err why;
+};
+
+struct rig { struct loop *loop; struct end a, b; struct loop_timer *late; bool timed_out; int closes; SSL_CTX *tls[2]; };
+
+static void on_ready(void *ctx) { ((struct end *)ctx)->ready = true; }
+
+static void fill(struct end *e)
+{
+	uint8_t piece[5000];
+
+	while (e->sent < WHOLE) {
+		size_t n = WHOLE - e->sent < sizeof piece ? WHOLE - e->sent : sizeof piece;
+
+		for (size_t i = 0; i < n; i++)
+			piece[i] = (uint8_t)((e->sent + i) * 31);
+		if (link_write(e->link, piece, n))
+			return;
+		e->sent += n;
+	}
+	link_end(e->link);
+}
+
+static size_t on_read(void *ctx, const uint8_t *data, size_t len)
+{
+	struct end *e = ctx;
+	size_t n = e->take && e->take < len ? e->take : len;
+
+	for (size_t i = 0; i < n; i++)
+		e->sum += data[i] != (uint8_t)((e->got + i) * 31);
+	e->got += n;
+	if (e->free_in_read) {
+		link_free(e->link);
+		e->link = NULL;
+	}
+	if (e->stop_at && e->got >= e->stop_at)
+		loop_stop(e->loop);
+	return n;
+}
+
+static void on_writable(void *ctx) { fill(ctx); }
+
+static void on_end(void *ctx)
+{
+	struct end *e = ctx;
+
+	e->ended = true;
+	if (e->end_on_end)
+		link_end(e->link);
+}
+
+static void on_closed(void *ctx, const struct err *why)
+{
+	struct end *e = ctx;
+
+	e->closed = true;
+	e->why = *why;
+	link_free(e->link);
+	e->link = NULL;
+	if (!--*e->stops)
+		loop_stop(e->loop);
+}
+
+static const struct link_ops ops = { on_ready, on_read, on_writable, on_end, on_closed };
+
+static void on_late(void *ctx)
+{
+	struct rig *r = ctx;
+
+	r->timed_out = true;
+	loop_stop(r->loop);
+}
+
+static void contexts(struct rig *r)
+{
+	static struct pki_rig pki;
+	static EVP_PKEY *key;
+	static X509 *cert[2];
+
+	if (!key) {	/* kept for all tests: making them takes longer than the tests */
+		rig_setup(&pki);
+		ca_free(pki.ca);
+		pki.now = time(NULL);
+		keystore_close(pki.ks);
+		unlink(pki.path);
+		pki.ks = rig_open_store(pki.path, true);
+		CU_ASSERT_FATAL(!ca_create(pki.ks, pki.now, NULL) && !ca_open(pki.ks, &pki.ca, NULL));
+		key = rig_key();
+		cert[0] = rig_cert(&pki, PKI_HV, "a", key);
+		cert[1] = rig_cert(&pki, PKI_LCG, "b", key);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct tls_config c = { .server = i, .alpn = "hull-l2/1", .ca = ca_cert(pki.ca), .cert = cert[i], .key = key };
+
+		CU_ASSERT_FATAL(!tls_create(&c, &r->tls[i], NULL));
+	}
+}
+
+static void setup(struct rig *r, bool tls, const struct link_config *config)
+{
+	struct link_config ca = config ? *config : (struct link_config){ 0 }, cb = ca;
+	int fd[2], size = 16384;
+
+	*r = (struct rig){ .closes = 2 };
+	CU_ASSERT_FATAL(!loop_create(&r->loop, NULL));
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	setsockopt(fd[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	if (tls) {
+		contexts(r);
+		ca.tls = r->tls[0];
+		cb.tls = r->tls[1];
+		ca.alpn = cb.alpn = "hull-l2/1";
+		cb.server = true;
+	}
+	r->a = (struct end){ .loop = r->loop, .stops = &r->closes };
+	r->b = r->a;
+	CU_ASSERT_FATAL(!link_create(r->loop, fd[0], &ca, &ops, &r->a, &r->a.link, NULL));
+	CU_ASSERT_FATAL(!link_create(r->loop, fd[1], &cb, &ops, &r->b, &r->b.link, NULL));
+	CU_ASSERT_FATAL(!loop_timer_create(r->loop, on_late, r, &r->late));
+}
+
+static void run(struct rig *r, unsigned ms)
+{
+	r->timed_out = false;
+	loop_timer_arm(r->late, loop_now_ns() + ms * 1000000ull);
+	check_eq(loop_run(r->loop), 0);
+	loop_timer_disarm(r->late);
+}
+
+static void drop(struct rig *r)
+{
+	link_free(r->a.link);
+	link_free(r->b.link);
+	loop_timer_free(r->late);
+	loop_free(r->loop);
+	SSL_CTX_free(r->tls[0]);
+	SSL_CTX_free(r->tls[1]);
+}
+
+/* Much more than both queues and the socket hold, then an orderly end on both sides. */
+static void carry(bool tls, const struct link_config *config, size_t take)
+{
+	struct rig r;
+
+	setup(&r, tls, config);
+	r.b.take = take;
+	r.b.end_on_end = true;
+	fill(&r.a);
+	run(&r, 20000);
+	check(!r.timed_out);
+	check(r.a.ready && r.b.ready);
+	check_eq(r.b.got, WHOLE);
+	check_eq(r.b.sum, 0);
+	check(r.b.ended && r.a.ended && r.a.closed && r.b.closed);
+	check_eq(r.a.why.code, 0);
+	check_eq(r.b.why.code, 0);
+	drop(&r);
+}
+
+static void carries(void)
+{
+	struct link_config small = { .read_max = 3000, .write_max = 6000, .secret = true }, rekey = { .rekey_records = 7 };
+
+	carry(false, NULL, 0);
+	carry(true, NULL, 0);
+	carry(true, NULL, 777);
+	carry(false, &small, 1000);
+	carry(true, &small, 1000);
+	carry(true, &rekey, 0);
+}
+
+static void updates_keys(void)
+{
+	struct link_config rekey = { .rekey_records = 2 };
+	struct rig r;
+
+	setup(&r, true, &rekey);
+	r.b.stop_at = 500000;
+	fill(&r.a);
+	run(&r, 10000);
+	check(!r.timed_out);
+	check(link_counters(r.a.link)->key_updates >= 5);
+	check_eq(r.b.sum, 0);
+	drop(&r);
+}
+
+/* A reader that stands still stops the writer; nothing grows. */
+static void pauses(bool tls)
+{
+	struct link_config c = { .write_max = 20000 };
+	struct rig r;
+
+	setup(&r, tls, &c);
+	link_pause(r.b.link, true);
+	fill(&r.a);
+	run(&r, 60);
+	fill(&r.a);
+	run(&r, 60);
+	check(r.timed_out);
+	check(r.a.sent < 200000);
+	check_eq(r.b.got, 0);
+	check(link_queued(r.a.link) <= 20000);
+	check(link_counters(r.a.link)->full >= 1);
+	check_eq(link_counters(r.b.link)->pauses, 1);
+	link_pause(r.b.link, false);
+	r.b.end_on_end = true;
+	run(&r, 20000);
+	check_eq(r.b.got, WHOLE);
+	check_eq(r.b.sum, 0);
+	drop(&r);
+}
+
+static void has_back_pressure(void)
+{
+	pauses(false);
+	pauses(true);
+}
+
+static size_t take_nothing(void *ctx, const uint8_t *data, size_t len) { return 0; }
+
+static void bounds_a_message(void)
+{
+	static const struct link_ops stubborn = { .read = take_nothing, .closed = on_closed };
+	struct link_config c = { .read_max = 5000 };
+	struct link *mute;
+	struct end e;
+	struct rig r;
+	int fd[2];
+
+	setup(&r, false, &c);
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	r.closes = 1;
+	e = (struct end){ .loop = r.loop, .stops = &r.closes };
+	CU_ASSERT_FATAL(!link_create(r.loop, fd[0], &c, &stubborn, &e, &e.link, NULL));
+	CU_ASSERT_FATAL(!link_create(r.loop, fd[1], &c, &(struct link_ops){ 0 }, NULL, &mute, NULL));
+	check_eq(link_write(mute, &r, sizeof r), 0);
+	for (int i = 0; i < 40; i++)
+		(void)!link_write(mute, "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789", 110);
+	run(&r, 5000);
+	check_eq(e.why.code, -EMSGSIZE);
+	check_str(e.why.text, "the other side sent more than 5000 bytes of one message");
+	link_free(mute);
+	drop(&r);
+}
+
+static void is_freed_in_a_callback(void)
+{
+	struct rig r;
+
+	for (int tls = 0; tls < 2; tls++) {
+		setup(&r, tls, NULL);
+		r.closes = 1;
+		r.b.free_in_read = true;
+		fill(&r.a);
+		run(&r, 5000);
+		check(!r.timed_out);
+		check(!r.b.link && r.a.closed);
+		drop(&r);
+	}
+}
+
+static void refuses_writes_after_the_end(void)
+{
+	struct rig r;
+
+	setup(&r, false, NULL);
+	link_end(r.a.link);
+	check_eq(link_write(r.a.link, "x", 1), -EPIPE);
+	r.b.end_on_end = true;
+	run(&r, 5000);
+	check(r.a.closed && r.b.closed);
+	drop(&r);
+}
+
+/* One writes on after the other has ended. */
+static void half_closes(void)
+{
+	struct rig r;
+
+	for (int tls = 0; tls < 2; tls++) {
+		setup(&r, tls, NULL);
+		link_end(r.b.link);
+		run(&r, 50);
+		check(r.a.ended && !r.a.closed);
+		fill(&r.a);
+		run(&r, 20000);
+		check_eq(r.b.got, WHOLE);
+		check(r.a.closed && !r.a.why.code);
+		drop(&r);
+	}
+}
+
+static void sees_a_cut(void)
+{
+	struct rig r;
+	int fd;
+
+	setup(&r, true, NULL);
+	run(&r, 100);
+	check(r.a.ready && r.b.ready);
+	/* as a crash of the other side would: the socket ends without a word of TLS */
+	fd = SSL_get_fd(link_ssl(r.a.link));
+	shutdown(fd, SHUT_RDWR);
+	run(&r, 5000);
+	check(r.b.closed);
+	check_eq(r.b.why.code, -ECONNRESET);
+	check_str(r.b.why.text, "the other side cut the connection off");
+	drop(&r);
+}
+
+static void waits_no_longer(void)
+{
+	struct link_config c = { .handshake_s = 1 }, idle = { .idle_s = 1 };
+	struct end e;
+	struct rig r;
+	int fd[2];
+
+	setup(&r, true, &idle);
+	run(&r, 5000);
+	check_eq(r.a.why.code, -ETIMEDOUT);
+	check_str(r.a.why.text, "idle for 1 s");
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	c.tls = r.tls[1];
+	c.server = true;
+	r.closes = 1;
+	e = (struct end){ .loop = r.loop, .stops = &r.closes };
+	CU_ASSERT_FATAL(!link_create(r.loop, fd[0], &c, &ops, &e, &e.link, NULL));
+	run(&r, 5000);
+	check_eq(e.why.code, -ETIMEDOUT);
+	check_str(e.why.text, "no handshake in 1 s");
+	close(fd[1]);
+	drop(&r);
+}
+
+static void refuses_what_is_not_tls(void)
+{
+	struct link_config c = { .server = true };
+	struct end e;
+	struct rig r;
+	int fd[2];
+
+	setup(&r, true, NULL);
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	c.tls = r.tls[1];
+	r.closes = 1;
+	e = (struct end){ .loop = r.loop, .stops = &r.closes };
+	CU_ASSERT_FATAL(!link_create(r.loop, fd[0], &c, &ops, &e, &e.link, NULL));
+	(void)!write(fd[1], "GET / HTTP/1.1\r\n\r\n", 18);
+	run(&r, 5000);
+	check_eq(e.why.code, -EPROTO);
+	check_str(e.why.text, "TLS: http request");
+	close(fd[1]);
+	drop(&r);
+}
+
+static void says_why_it_cannot_connect(void)
+{
+	struct addrinfo *list;
+	char name[SOCKET_HOST];
+	struct err err;
+	struct end e;
+	struct rig r;
+	int fd;
+
+	setup(&r, false, NULL);
+	check_eq(socket_listen("127.0.0.1:0", &fd, name, &err), 0);
+	close(fd);	/* nobody listens there now */
+	check_eq(socket_resolve(name, false, &list, &err), 0);
+	check_eq(socket_connect(list, &fd, &err), 0);
+	freeaddrinfo(list);
+	r.closes = 1;
+	e = (struct end){ .loop = r.loop, .stops = &r.closes };
+	CU_ASSERT_FATAL(!link_create(r.loop, fd, &(struct link_config){ 0 }, &ops, &e, &e.link, &err));
+	run(&r, 5000);
+	check_eq(e.why.code, -ECONNREFUSED);
+	check_str(e.why.text, "cannot connect: Connection refused");
+	drop(&r);
+}
+
+static void reads_addresses(void)
+{
+	static const char *const bad[] = { "", "host", "host:", "host:x", "::1:80", "host:80x" };
+	struct addrinfo *list;
+	struct err err;
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		check_eq(socket_resolve(bad[i], false, &list, &err), -EINVAL);
+	check_eq(socket_resolve("::1:80", false, &list, &err), -EINVAL);
+	check_str(err.text, "address \"::1:80\": an IPv6 host stands in brackets, [HOST]:PORT");
+	check_eq(socket_resolve(":80", false, &list, &err), -EINVAL);
+	check_str(err.text, "address \":80\": names no host");
+	check_eq(socket_resolve("[::1]:80", false, &list, &err), 0);
+	freeaddrinfo(list);
+	check_eq(socket_resolve(":80", true, &list, &err), 0);
+	freeaddrinfo(list);
+}
+
+/* Small writes share a record while corked. */
+static void corks(void)
+{
+	struct rig r;
+	uint64_t before;
+
+	setup(&r, true, NULL);
+	run(&r, 50);
+	before = link_counters(r.a.link)->out_records;
+	link_cork(r.a.link, true);
+	for (int i = 0; i < 100; i++) {
+		uint8_t byte[2] = { (uint8_t)(2 * i * 31), (uint8_t)((2 * i + 1) * 31) };
+
+		check_eq(link_write(r.a.link, byte, 2), 0);
+	}
+	check_eq(link_counters(r.a.link)->out_records, before);
+	r.b.stop_at = 200;
+	link_cork(r.a.link, false);
+	run(&r, 5000);
+	check_eq(link_counters(r.a.link)->out_records, before + 1);
+	check_eq(r.b.got, 200);
+	check_eq(r.b.sum, 0);
+	drop(&r);
+}
+
+static const struct test tests[] = {
+	{ "carries", carries },
+	{ "updates keys", updates_keys },
+	{ "has back pressure", has_back_pressure },
+	{ "bounds a message", bounds_a_message },
+	{ "is freed in a callback", is_freed_in_a_callback },
+	{ "refuses writes after the end", refuses_writes_after_the_end },
+	{ "half closes", half_closes },
+	{ "sees a cut", sees_a_cut },
+	{ "waits no longer", waits_no_longer },
+	{ "refuses what is not TLS", refuses_what_is_not_tls },
+	{ "says why it cannot connect", says_why_it_cannot_connect },
+	{ "reads addresses", reads_addresses },
+	{ "corks", corks },
+	{ NULL },
+};
+const struct suite suite_lib_link_link = { tests };
