@@ -58,11 +58,12 @@ while [ $agents -lt "$KILLS" ] || [ $processes -lt "$KILLS" ]; do
 	status=$?
 	child=
 	[ $status -eq 0 ] || [ $status -eq 5 ] || { say FAIL "storm: status $status: $(grep -v 'agent was ended' "$work/err" | tail -n 1)"; break; }
+	cp "$work/out" "$work/last"
 	read -r a p <<<"$(sed -nE 's/^([0-9]+) agents killed, ([0-9]+) processes.*/\1 \2/p' "$work/out")"
 	agents=$((agents + a)) processes=$((processes + p)) volumes=$((volumes + 1))
 	if [ $status -eq 0 ]; then run "storm: to the end" "$driver" calm "$volume" "$key" >/dev/null || say FAIL "storm: last rotation"; fi
 	"$driver" end "$volume" "$key" >"$work/end" 2>&1 || say FAIL "storm: $(tail -n 1 "$work/end")"
 	[ $failed -eq 0 ] || break
 done
-[ $failed -ne 0 ] || say PASS "storm: $agents agents and $processes processes killed on $volumes volumes; the last: $(tail -n 1 "$work/out")"
+[ $failed -ne 0 ] || say PASS "storm: $agents agents and $processes processes killed on $volumes volumes; the last: $(tail -n 1 "$work/last")"
 exit $failed

@@ -236,7 +236,7 @@ static void kill_agent(void)
 static void on_killer(void *ctx)
 {
 	kill_agent();
-	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (5 + draw(150)));
+	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (30 + draw(400)));
 }
 
 static void on_rotate(void *ctx, const struct rotate_state *s)
@@ -432,7 +432,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 	int over = 0;
 
 	for (unsigned life = 0; !over && (m->agents_killed < kills || m->processes_killed < kills); life++) {
-		bool kill_process = m->processes_killed < kills && life % 4;
+		bool kill_process = m->processes_killed < kills && life % 5;
 		int status = 0;
 		pid_t pid;
 
@@ -445,7 +445,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 			_exit(live());
 		}
 		if (kill_process) {
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000l * (20 + draw(400)) }, NULL);
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000l * (30 + draw(500)) }, NULL);
 			kill(pid, SIGKILL);
 		}
 		waitpid(pid, &status, 0);
