@@ -25,7 +25,8 @@ static void refuses_other_files(void)
 
 static void appends_lines(void)
 {
-	struct audit_act act = { .peer = "192.0.2.1:1", .who = &who, .verb = "key", .server = "dc-web01", .volume = "x\"\n", .result = "ok" };
+	struct audit_act act = { .peer = "192.0.2.1:1", .who = &who, .verb = "key", .server = "dc-web01",
+		.volume = "x\"\n", .result = "ok" };
 	const char *path = suite_tmp("audit.log");
 	struct audit *a;
 	struct stat st;
