@@ -16,6 +16,8 @@ enum {
 	SNAP_ID = 16, SNAP_UUID = 40,
 };
 
+#define SNAP_SIZE_LARGEST (1ull << 48)	/* bytes of a volume; its map then has 512 MiB */
+
 /* Where the past's content is compared, to tell the snapshot's own volume from others. */
 struct snap_probe {
 	uint64_t off, sum;		/* of SNAP_BLOCK bytes */

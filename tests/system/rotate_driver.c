@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rotates a LUKS volume's key under random requests, as hull-hv does: the same layers, the same rotation, a real agent in a process of its
- * own and libcryptsetup in that. What the guest was told is kept beside the volume in shared memory and compared with what it reads.
+ * Rotates a LUKS volume's key under random requests, as hull-hv does: the same layers, the same rotation, a real agent in a
+ * process of its own and libcryptsetup in that. What the guest was told is kept beside the volume in shared memory and compared
+ * with what it reads.
  *   make VOLUME KEY MIB      a volume of so much data, every sector of it known
  *   calm VOLUME KEY          one rotation, with figures; LOAD=0 without requests
  *   storm VOLUME KEY SEED N  rotations until agents and whole processes were killed N times each, at random moments
@@ -99,7 +100,8 @@ static void wrong(const char *what, uint64_t unit)
 	uint64_t boundary = 0;
 	bool rotating = g.crypt && block_crypt_rotating(g.crypt, &boundary);
 
-	fprintf(stderr, "driver: %s at byte %" PRIu64 " (%s, boundary %" PRIu64 ")\n", what, unit * UNIT, rotating ? "rotating" : "one key",
+	fprintf(stderr, "driver: %s at byte %" PRIu64 " (%s, boundary %" PRIu64 ")\n", what, unit * UNIT,
+		rotating ? "rotating" : "one key",
 		boundary);
 	_exit(LIFE_WRONG);
 }
@@ -543,6 +545,7 @@ int main(int argc, char **argv)
 		g.m->longest_ns = 0;
 		return live();
 	}
-	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | stuck VOLUME KEY | end VOLUME KEY\n");
+	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | stuck VOLUME KEY | "
+		"end VOLUME KEY\n");
 	return 2;
 }

@@ -93,8 +93,8 @@ static int open_stack(bool readonly, struct err *err)
 }
 
 /*
- * The layers belong to one thread, and nbdkit's come and go with connections: this one opens, works and frees. nbdkit hands over one
- * job at a time.
+ * The layers belong to one thread, and nbdkit's come and go with connections: this one opens, works and frees. nbdkit hands
+ * over one job at a time.
  */
 struct job { struct block_req *req; bool done; int result; };
 static struct {
