@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who this program is in Hull's eyes: its certificate, the key of it, and the authority it trusts; and how it gets and keeps them. */
+/*
+ * Who this program is in Hull's eyes: its certificate, the key of it, and the authority it trusts; and how it gets and keeps
+ * them.
+ */
 #pragma once
 #include <stdbool.h>
 #include "crypto/pki/cert.h"
@@ -11,7 +14,10 @@ struct identity {
 	X509_CRL *crl;		/* NULL: never fetched */
 };
 
-/* Make a key, enrol with the token at lma (HOST:PORT), which the token's pin authenticates. Blocks at most 30 s. *id only when 0. */
+/*
+ * Make a key, enrol with the token at lma (HOST:PORT), which the token's pin authenticates. Blocks at most 30 s. *id only when
+ * 0.
+ */
 int identity_enrol(const char *lma, const struct token *token, struct identity *id, struct err *err) must_check;
 /* A fresh key and certificate, by the one that is still valid. id changes as a whole or not at all. */
 int identity_renew(const char *lma, struct identity *id, struct err *err) must_check;

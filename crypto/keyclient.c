@@ -5,6 +5,7 @@
 #include <string.h>
 #include "crypto/lmaclient.h"
 #include "lib/base64.h"
+#include "lib/ctl.h"
 
 enum { KEY_MAX = 512 };
 
@@ -82,7 +83,8 @@ static int ask(const struct keysource *from, json_t **ok, struct err *err)
 {
 	int rc = be_ready(from, err);
 
-	return rc ? rc : lmaclient_call(own.client, json_pack("{s:s, s:s, s:s}", "do", "key", "server", from->server, "volume", from->name),
+	return rc ? rc : lmaclient_call(own.client, json_pack("{s:s, s:s, s:s}", "do", "key", "server", from->server, "volume",
+		from->name),
 		ok, err);
 }
 
@@ -97,6 +99,7 @@ int keyclient_fetch(const struct keysource *from, struct secret *key, struct err
 	*key = (struct secret){ 0 };
 	if (!from->lma || !from->server || !from->name)
 		return err_set(err, -EINVAL, "key source lma: needs lma, the server's and the volume's name");
+	ctl_harden();
 	rc = ask(from, &ok, err);
 	if (rc == -EPIPE || rc == -ECONNRESET)	/* an idle link was ended; once more over a fresh one */
 		rc = ask(from, &ok, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fetches volume keys from the management application: enrols once with a one-time token (the certificate and its private key stay in
- * this process's memory), then asks over a TLS 1.3 link with that certificate (hull-ctl/1, docs/wire.md). The token says which
- * authority to trust; it is read once, and renewal needs none. So one process fetches all keys of a server.
+ * Fetches volume keys from the management application: enrols once with a one-time token (the certificate and its private key
+ * stay in this process's memory), then asks over a TLS 1.3 link with that certificate (hull-ctl/1, docs/wire.md). The token
+ * says which authority to trust; it is read once, and renewal needs none. So one process fetches all keys of a server.
  * Blocking, with a time-out of 30 s for each question; one thread.
  */
 #pragma once

@@ -33,7 +33,8 @@ static int own_index(void)
 
 /* ---- purpose */
 
-static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen, void *ctx)
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in, unsigned inlen,
+	void *ctx)
 {
 	const struct own *own = ctx;
 	size_t len = strlen(own->alpn);

@@ -27,8 +27,8 @@ int tls_set_identity(SSL_CTX *ctx, X509 *cert, EVP_PKEY *key, X509 *ca, struct e
 int tls_set_trust(SSL_CTX *ctx, X509 *ca, X509_CRL *crl, struct err *err) must_check;
 
 /*
- * Who is on the other side, after the handshake. Also of a resumed session, whose certificate no handshake looked at again. -EACCES: it
- * showed no certificate; else cert_verify's codes. cert is the link's, not a reference of its own.
+ * Who is on the other side, after the handshake. Also of a resumed session, whose certificate no handshake looked at again.
+ * -EACCES: it showed no certificate; else cert_verify's codes. cert is the link's, not a reference of its own.
  */
 int tls_peer(SSL *ssl, time_t now, struct pki_id *id, X509 **cert, struct err *err) must_check;
 /* The authority at the end of the peer's chain, as it was verified; the caller's reference. NULL: none. */

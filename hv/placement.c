@@ -72,7 +72,8 @@ static int read_key(struct placement *p, struct placement_volume *v, struct err 
 }
 
 /* The volume `name` at `path`, new or known; its index. */
-static int add_volume(struct placement *p, struct config *config, const char *name, const char *path, unsigned *index, struct err *err)
+static int add_volume(struct placement *p, struct config *config, const char *name, const char *path, unsigned *index,
+	struct err *err)
 {
 	struct placement_volume *v;
 
@@ -141,13 +142,12 @@ static int cut_slice(char *word, struct placement_part *part, struct err *err)
 	return 0;
 }
 
-/* The word's own copy of a path in the config's memory: its value when nothing was cut off it. */
+/* A volume that only this disk's key names is written down as volume.DISK, so that it lives as long as the others do. */
 static int keep_path(struct config *config, const char *disk, const char *path, const char **kept, struct err *err)
 {
 	char key[128];
 	int r;
 
-	/* A volume that only this disk's key names: written down, so that it lives as long as the others do. */
 	snprintf(key, sizeof key, "volume.%s", disk);
 	r = config_set(config, key, path, err);
 	*kept = r ? NULL : config_get(config, key);
@@ -176,7 +176,8 @@ static int find_volume(struct placement *p, struct config *config, struct placem
 	return r ? r : add_volume(p, config, d->name, path, &part->volume, err);
 }
 
-static int add_part(struct placement *p, struct config *config, struct placement_disk *d, char *word, bool *path_seen, struct err *err)
+static int add_part(struct placement *p, struct config *config, struct placement_disk *d, char *word, bool *path_seen,
+	struct err *err)
 {
 	struct placement_part part = { 0 }, *parts;
 	int r = cut_slice(word, &part, err);

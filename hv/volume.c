@@ -63,8 +63,8 @@ static int check_plain(const struct volume *v, const struct placement_volume *fr
 		return err_set(err, r, "%s: its first sector cannot be read: %s", v->path, strerror(-r));
 	if (from->any_content || memcmp(start, magic, sizeof magic))
 		return 0;
-	return err_set(err, -EINVAL, "%s: is encrypted (LUKS): give volume.%s.key, or `volume.%s.key = none` if the server itself encrypts it",
-		       v->path, v->name, v->name);
+	return err_set(err, -EINVAL, "%s: is encrypted (LUKS): give volume.%s.key, or `volume.%s.key = none` if the server itself "
+		       "encrypts it", v->path, v->name, v->name);
 }
 
 /* ---- keys */

@@ -14,14 +14,15 @@
 enum { CTL_MAX = 65536, CTL_HEADER = 4, CTL_DEPTH = 16 };
 
 /*
- * Once, first thing in main of a process whose messages carry keys: jansson's memory is wiped as it is freed. Before the first
- * json_t is made.
+ * For a process whose messages carry keys: from now on jansson's memory is wiped as it is freed. Again is fine; not while another
+ * thread uses jansson.
  */
 void ctl_harden(void);
 
 /*
- * Take one message off the front of len bytes. *used: bytes it took; 0 (and *msg NULL) when more are needed. -EINVAL: the peer breaks
- * the rules, end the connection. The message says where and what, and never repeats the peer's bytes. The caller's reference.
+ * Take one message off the front of len bytes. *used: bytes it took; 0 (and *msg NULL) when more are needed. -EINVAL: the peer
+ * breaks the rules, end the connection. The message says where and what, and never repeats the peer's bytes. The caller's
+ * reference.
  */
 int ctl_parse(const void *data, size_t len, size_t *used, json_t **msg, struct err *err) must_check;
 /* The whole message with its length, malloc'd. -EMSGSIZE. Wiped by ctl_text_free: messages may carry keys. */
@@ -36,12 +37,15 @@ int ctl_request(const json_t *msg, json_int_t *id, const char **verb, struct err
 /* Answers; ok is stolen, NULL means {}. NULL when out of memory. */
 json_t *ctl_ok(json_int_t id, json_t *ok);
 json_t *ctl_error(json_int_t id, int code, const char *text);
-/* What an answer to request id says: 0 with *ok (the caller's reference), or -errno of "error" with its text; -EPROTO: no such answer. */
+/*
+ * What an answer to request id says: 0 with *ok (the caller's reference), or -errno of "error" with its text; -EPROTO: no such
+ * answer.
+ */
 int ctl_answer(const json_t *msg, json_int_t id, json_t **ok, struct err *err) must_check;
 
 /*
- * Blocking, over a connected stream socket (hv's control socket): send, then read the answer to it; events before it are dropped. The
- * request's id is set here. -errno of "error" with its text; -EPIPE: the peer closed; -ETIMEDOUT: the socket's SO_RCVTIMEO or
- * SO_SNDTIMEO ran out. A NULL request is -ENOMEM, so that it can be made in place.
+ * Blocking, over a connected stream socket (hv's control socket): send, then read the answer to it; events before it are
+ * dropped. The request's id is set here. -errno of "error" with its text; -EPIPE: the peer closed; -ETIMEDOUT: the socket's
+ * SO_RCVTIMEO or SO_SNDTIMEO ran out. A NULL request is -ENOMEM, so that it can be made in place.
  */
 int ctl_call(int fd, json_t *request, json_t **ok, struct err *err) must_check;

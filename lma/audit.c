@@ -15,6 +15,7 @@ enum { STRANGERS_A_SECOND = 16 };
 struct audit {
 	char *path;
 	int fd;
+	bool torn;			/* the last line was cut off by a full medium: the next one begins anew */
 	time_t second;			/* the one that strangers counts */
 	unsigned strangers;
 	json_int_t held;
@@ -97,13 +98,15 @@ static char *line_of(const struct audit_act *act, json_int_t held)
 static int append(struct audit *a, const struct audit_act *act, json_int_t held, struct err *err)
 {
 	auto_free char *text = line_of(act, held), *line = NULL;
-	ssize_t n, len = text ? asprintf(&line, "%s\n", text) : -1;
+	ssize_t n, len = text ? asprintf(&line, "%s%s\n", a->torn ? "\n" : "", text) : -1;
 
 	if (len < 0) {
 		line = NULL;
 		return err_set(err, -ENOMEM, "audit log: out of memory");
 	}
 	n = write(a->fd, line, (size_t)len);
+	if (n > 0)
+		a->torn = n != len;
 	if (n != len)
 		return err_set(err, n < 0 ? -errno : -ENOSPC, "audit log %s: %s", a->path, n < 0 ? strerror(errno) : "the medium is full");
 	if (act->sync && fdatasync(a->fd))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The audit log: one line of JSON for each privileged act, who, what, when, and how it ended. Append only; lines of acts that hand out
- * something are on the medium before it goes out.
+ * The audit log: one line of JSON for each privileged act, who, what, when, and how it ended. Append only; lines of acts that
+ * hand out something are on the medium before it goes out.
  */
 #pragma once
 #include <stdbool.h>

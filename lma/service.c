@@ -35,23 +35,6 @@ static int set_trust(struct service *s, struct err *err)
 	return rc;
 }
 
-int service_fresh(struct service *s, struct err *err)
-{
-	struct stat st;
-	int rc;
-
-	if (stat(s->config.store, &st))
-		return err_set(err, -errno, "%s: %s", s->config.store, strerror(errno));
-	if (same_file(&st, &s->seen))
-		return 0;
-	rc = keystore_refresh(s->ks, err);
-	if (!rc)
-		rc = set_trust(s, err);
-	if (!rc)
-		s->seen = st;	/* as it was before it was read: a later change shows */
-	return rc;
-}
-
 static int make_identity(struct service *s, struct err *err)
 {
 	struct pki_id id = { .role = PKI_LMA };
@@ -66,6 +49,26 @@ static int make_identity(struct service *s, struct err *err)
 		rc = tls_set_identity(s->tls, cert, key, ca_cert(s->ca), err);
 	X509_free(cert);
 	EVP_PKEY_free(key);
+	return rc;
+}
+
+int service_fresh(struct service *s, struct err *err)
+{
+	struct pki_id id;
+	struct stat st;
+	int rc;
+
+	if (stat(s->config.store, &st))
+		return err_set(err, -errno, "%s: %s", s->config.store, strerror(errno));
+	if (same_file(&st, &s->seen))
+		return 0;
+	rc = keystore_refresh(s->ks, err);
+	if (!rc)
+		rc = set_trust(s, err);
+	if (!rc && ca_check(s->ca, SSL_CTX_get0_certificate(s->tls), time(NULL), &id, NULL))
+		rc = make_identity(s, err);	/* somebody revoked ours */
+	if (!rc)
+		s->seen = st;	/* as it was before it was read: a later change shows */
 	return rc;
 }
 
@@ -187,7 +190,8 @@ static int start_listening(struct service *s, struct err *err)
 	return 0;
 }
 
-int service_create(struct loop *loop, struct keystore *ks, const struct service_config *config, struct service **out, struct err *err)
+int service_create(struct loop *loop, struct keystore *ks, const struct service_config *config, struct service **out,
+	struct err *err)
 {
 	struct service *s = calloc(1, sizeof *s);
 	int rc;

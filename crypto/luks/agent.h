@@ -13,8 +13,8 @@
 enum agent_kind {
 	/* hv → agent */
 	AGENT_OPEN = 1,		/* source, volume, header, name, server, lma, lma_token, unlock → AGENT_OPENED or AGENT_FAILED */
-	AGENT_ROTATE,		/* volume, header, key, zone → AGENT_BEGIN, (AGENT_FREEZE, AGENT_THAW)…, AGENT_DONE or AGENT_FAILED;
-			   AGENT_DONE alone when only the header's last change was missing */
+	AGENT_ROTATE,		/* volume, header, key, zone, boundary (not 0: one was begun, begin no other) → AGENT_BEGIN,
+				   (AGENT_FREEZE, AGENT_THAW)…, AGENT_DONE or AGENT_FAILED */
 	AGENT_FROZEN,		/* answer to AGENT_BEGIN and AGENT_FREEZE: go on */
 	AGENT_STOP,		/* instead of AGENT_FROZEN: leave it there */
 	/* agent → hv */

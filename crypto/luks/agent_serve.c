@@ -145,7 +145,7 @@ static int rotate_volume(struct server *a, struct err *err)
 	int rc = -ENOMEM;
 
 	if (m && !secret_copy(&key, a->in->key, a->in->key_len)) {
-		const struct luks_rotation how = { .key = &key, .zone = a->in->zone };
+		const struct luks_rotation how = { .key = &key, .zone = a->in->zone, .resume = a->in->boundary };
 		struct luks_place at;
 
 		memcpy(m, a->in, sizeof *m);

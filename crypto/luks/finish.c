@@ -14,8 +14,8 @@
 #include "lib/bits.h"
 #include "lib/scope.h"
 
-enum { BINARY = 4096, SEQID_AT = 16, CHECKSUM_NAME_AT = 72, SALT_AT = 104, SALT = 64, OFFSET_AT = 256, CHECKSUM_AT = 448, CHECKSUM = 64,
-	AREAS = 16 << 20 };
+enum { BINARY = 4096, SEQID_AT = 16, CHECKSUM_NAME_AT = 72, SALT_AT = 104, SALT = 64, OFFSET_AT = 256,
+	CHECKSUM_AT = 448, CHECKSUM = 64, AREAS = 16 << 20 };
 
 /* ---- the JSON without the rotation */
 
@@ -215,6 +215,6 @@ int luks_session_finish(struct luks_session *s, const struct luks_json *j, struc
 	json_decref(root);
 	rc = text ? rewrite(s, text) : -ENOMEM;
 	free(text);
-	return rc ? err_set(err, rc, "%s: the rotation has come to its end, but the header cannot be written: %s", luks_place_header(s->at),
-		strerror(-rc)) : 0;
+	return rc ? err_set(err, rc, "%s: the rotation has come to its end, but the header cannot be written: %s",
+		luks_place_header(s->at), strerror(-rc)) : 0;
 }

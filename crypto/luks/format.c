@@ -90,7 +90,9 @@ static int claim(int fd, const char *path, struct err *err)
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return 0;
 	rc = -posix_fallocate(fd, 0, HEADER_BYTES);
-	return rc && rc != -EOPNOTSUPP && rc != -EINVAL ? err_set(err, rc, "%s: no room for a header of 16 MiB: %s", path, strerror(-rc)) : 0;
+	if (!rc || rc == -EOPNOTSUPP || rc == -EINVAL)
+		return 0;
+	return err_set(err, rc, "%s: no room for a header of 16 MiB: %s", path, strerror(-rc));
 }
 
 static int check_shape(const struct luks_place *at, const struct luks_format *how, uint64_t size, struct err *err)

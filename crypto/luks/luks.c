@@ -212,8 +212,8 @@ static bool active(struct luks_session *s, int slot)
 	return info == CRYPT_SLOT_ACTIVE || info == CRYPT_SLOT_ACTIVE_LAST || info == CRYPT_SLOT_UNBOUND;
 }
 
-int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint32_t slots, const struct secret *key, uint8_t *volume_key,
-	size_t *len, int *slot, struct err *err)
+int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint32_t slots, const struct secret *key,
+	uint8_t *volume_key, size_t *len, int *slot, struct err *err)
 {
 	const char *path = luks_place_header(s->at);
 	unsigned unbearable = 0, tried = 0;

@@ -33,11 +33,12 @@ struct luks_format {
  */
 int luks_format(const struct luks_place *at, const struct luks_format *how, const struct secret *key, struct err *err) must_check;
 /*
- * -EPERM: no key slot opens; -EINVAL: no LUKS, damaged beyond its second copy, or cut off; -ENOTSUP: LUKS, but not as hv can serve it
- * (other ciphers, integrity, a re-encryption that is no rotation); -EINPROGRESS: an import is unfinished. Recovers a rotation
- * that was cut short, which writes. Slots that ask for more than 4 GiB or minutes of work are not tried. slot may be NULL.
+ * -EPERM: no key slot opens; -EINVAL: no LUKS, damaged beyond its second copy, or cut off; -ENOTSUP: LUKS, but not as hv can
+ * serve it (other ciphers, integrity, a re-encryption that is no rotation); -EINPROGRESS: an import is unfinished. Recovers a
+ * rotation that was cut short, which writes. Slots that ask for more than 4 GiB or minutes of work are not tried. slot may be NULL.
  */
-int luks_open(const struct luks_place *at, const struct secret *key, struct luks_layout *layout, int *slot, struct err *err) must_check;
+int luks_open(const struct luks_place *at, const struct secret *key, struct luks_layout *layout, int *slot, struct err *err)
+	must_check;
 int luks_add_key(const struct luks_place *at, const struct secret *key, const struct secret *fresh, const struct luks_cost *cost,
 	int *slot, struct err *err) must_check;
 /* Refuses the last slot with -EBUSY. */
@@ -70,8 +71,8 @@ int luks_import_mark(const struct luks_place *at, uint64_t position, uint64_t si
  * Rotate the volume key in place, or go on with a rotation that was cut short. Steps of at most zone bytes (whole MiB); before
  * each, freeze is called with the zone to be rewritten, after it thaw with the boundary (bytes under the new key, on the medium);
  * a step may be shorter than its zone. freeze returns 0, or nonzero to stop there (luks_rotate then returns -EINTR, resumable).
- * begin is called once with the new key's segment; not at all when a rotation was cut short after its last zone. When luks_rotate fails after a freeze without its thaw, what the zone holds is in
- * doubt until luks_open recovers it: requests there must fail.
+ * begin is called once with the new key's segment; with boundary == total when only a rotation's end was missing. When luks_rotate
+ * fails after a freeze without its thaw, what the zone holds is in doubt until luks_open recovers it: requests there must fail.
  *
  * The slots of `key` and `also` get slots of the new key at the same cost; slots of other keys cannot follow:
  * -EBUSY, unless drop_others.
@@ -86,6 +87,7 @@ struct luks_rotation {
 	const struct secret *also;	/* also_count keys of other slots to carry over */
 	unsigned also_count;
 	bool drop_others;
+	bool resume;		/* one was begun: never begin another, also if that one has ended since */
 	uint64_t zone;
 };
 int luks_rotate(const struct luks_place *at, const struct luks_rotation *how, const struct luks_rotate_ops *ops, void *ctx,

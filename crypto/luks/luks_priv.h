@@ -74,8 +74,8 @@ int luks_session_json(struct luks_session *s, struct luks_json *j, struct err *e
  * The slot of `slots` that key opens, and the volume key behind it (*len: room, then its length). LUKS1: slots is ~0.
  * -EPERM: none; -ENOTSUP: none, and some ask too much.
  */
-int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint32_t slots, const struct secret *key, uint8_t *volume_key,
-	size_t *len, int *slot, struct err *err) must_check;
+int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint32_t slots, const struct secret *key,
+	uint8_t *volume_key, size_t *len, int *slot, struct err *err) must_check;
 uint32_t luks_json_slots_of(const struct luks_json *j, int digest);
 /* Recover a rotation that was cut short inside a zone; nothing to do is fine. Reads j again when it wrote. */
 int luks_session_recover(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err) must_check;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two copies of a LUKS2 header, by eye (LUKS2 On-Disk Format Specification 1.1, 2.1): libcryptsetup uses the good one and does not
- * tell that the other is damaged.
+ * The two copies of a LUKS2 header, by eye (LUKS2 On-Disk Format Specification 1.1, 2.1): libcryptsetup uses the good one and
+ * does not tell that the other is damaged.
  */
 #include <errno.h>
 #include <fcntl.h>

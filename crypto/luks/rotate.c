@@ -22,6 +22,21 @@ struct run {
 	bool begun, frozen, stopped;
 };
 
+/* A slot of the digest that the key opens. */
+static int slot_for(struct luks_session *s, const struct luks_json *j, int digest, const struct secret *key, int *slot,
+	struct err *err)
+{
+	struct secret volume_key;
+	size_t len = KEY_BYTES;
+	int rc;
+
+	if (secret_create(&volume_key, len))
+		return err_set(err, -ENOMEM, "%s: no memory for its key", s->at->volume);
+	rc = luks_session_unlock(s, j, luks_json_slots_of(j, digest), key, volume_key.data, &len, slot, err);
+	secret_destroy(&volume_key);
+	return rc;
+}
+
 /* ---- slots of the new key */
 
 /* Add `key` to the new volume key at the cost of slot `like`. */
@@ -184,10 +199,6 @@ static int resume(struct run *r, int *old, int *fresh, struct luks_json *j, bool
 	*done = crypt_reencrypt_status(r->s.cd, NULL) == CRYPT_REENCRYPT_NONE;
 	if (*done)
 		return 0;
-	if (j->segment_count == 1 && j->segment[0].digest == j->backup_final && !j->segment[0].len) {
-		*done = true;
-		return luks_session_finish(&r->s, j, err);
-	}
 	if (j->segment_count > 2 || j->backup_final < 0 || (j->segment_count == 2 && j->segment[0].digest != j->backup_final))
 		return err_set(err, -ENOTSUP, "%s: is being re-encrypted in a way that is no rotation: "
 			"finish it with `cryptsetup reencrypt --resume-only`", luks_place_header(r->s.at));
@@ -260,6 +271,19 @@ static void drop_note(struct run *r)
 		return;
 }
 
+/* Nothing is left to rewrite; who asked still learns the key that everything is under. */
+static int say_done(struct run *r, const struct luks_json *j, struct err *err)
+{
+	uint64_t total = r->s.volume_size - j->segment[0].off;
+	int slot, rc = slot_for(&r->s, j, j->segment[0].digest, r->how->key, &slot, err);
+
+	if (!rc)
+		rc = fetch_fresh(r, slot, j->segment[0].sector, err);
+	if (!rc && r->ops->begin && r->ops->begin(r->ctx, &r->fresh, total, total))
+		rc = err_set(err, -EINTR, "%s: the rotation was stopped at its end", r->s.at->volume);
+	return rc;
+}
+
 static int run(struct run *r, struct err *err)
 {
 	int old = -1, fresh = -1, rc;
@@ -270,10 +294,14 @@ static int run(struct run *r, struct err *err)
 	rc = luks_session_json(&r->s, &j, err);
 	if (rc)
 		return rc;
-	rc = crypt_reencrypt_status(r->s.cd, NULL) == CRYPT_REENCRYPT_NONE ? begin(r, &old, &fresh, &j, err) :
-		resume(r, &old, &fresh, &j, &done, err);
+	if (crypt_reencrypt_status(r->s.cd, NULL) != CRYPT_REENCRYPT_NONE)
+		rc = resume(r, &old, &fresh, &j, &done, err);
+	else if (r->how->resume)
+		done = true;
+	else
+		rc = begin(r, &old, &fresh, &j, err);
 	if (rc || done)
-		return rc;
+		return rc ? rc : say_done(r, &j, err);
 	sector = j.segment[0].sector;
 	rc = fetch_fresh(r, fresh, sector, err);
 	if (rc)
@@ -312,18 +340,25 @@ int luks_rotate(const struct luks_place *at, const struct luks_rotation *how, co
 
 /* ---- after a cut */
 
-/* A slot of the digest that the key opens. */
-static int slot_for(struct luks_session *s, const struct luks_json *j, int digest, const struct secret *key, int *slot, struct err *err)
+static bool is_complete(const struct luks_json *j)
 {
-	struct secret volume_key;
-	size_t len = KEY_BYTES;
+	return j->segment_count == 1 && j->segment[0].digest == j->backup_final && !j->segment[0].len;
+}
+
+static int finish(struct luks_session *s, struct luks_json *j, struct err *err)
+{
+	const struct luks_place *at = s->at;
 	int rc;
 
-	if (secret_create(&volume_key, len))
-		return err_set(err, -ENOMEM, "%s: no memory for its key", s->at->volume);
-	rc = luks_session_unlock(s, j, luks_json_slots_of(j, digest), key, volume_key.data, &len, slot, err);
-	secret_destroy(&volume_key);
-	return rc;
+	luks_session_close(s);
+	rc = luks_session_open(s, at, true, err);
+	if (!rc)
+		rc = luks_session_finish(s, j, err);
+	if (rc)
+		return rc;
+	luks_session_close(s);
+	rc = luks_session_open(s, at, true, err);
+	return rc ? rc : luks_session_json(s, j, err);
 }
 
 int luks_session_recover(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err)
@@ -334,8 +369,9 @@ int luks_session_recover(struct luks_session *s, struct luks_json *j, const stru
 
 	switch (crypt_reencrypt_status(s->cd, NULL)) {
 	case CRYPT_REENCRYPT_NONE:
-	case CRYPT_REENCRYPT_CLEAN:
 		return 0;
+	case CRYPT_REENCRYPT_CLEAN:
+		return is_complete(j) ? finish(s, j, err) : 0;
 	case CRYPT_REENCRYPT_CRASH:
 		break;
 	default:
@@ -354,5 +390,6 @@ int luks_session_recover(struct luks_session *s, struct luks_json *j, const stru
 	rc = crypt_reencrypt_init_by_passphrase(s->cd, NULL, (const char *)key->data, key->len, old, fresh, NULL, NULL, &params);
 	if (rc < 0)
 		return luks_session_fail(s, rc, err, "the rotation that was cut short cannot be recovered");
-	return luks_session_json(s, j, err);
+	rc = luks_session_json(s, j, err);
+	return rc || !is_complete(j) || crypt_reencrypt_status(s->cd, NULL) == CRYPT_REENCRYPT_NONE ? rc : finish(s, j, err);
 }

@@ -64,7 +64,8 @@ static X509 *blank(EVP_PKEY *key, time_t from, time_t until)
 {
 	X509 *cert = X509_new();
 
-	if (cert && X509_set_version(cert, X509_VERSION_3) && set_serial(cert) && set_times(cert, from, until) && X509_set_pubkey(cert, key))
+	if (cert && X509_set_version(cert, X509_VERSION_3) && set_serial(cert) && set_times(cert, from,
+		until) && X509_set_pubkey(cert, key))
 		return cert;
 	X509_free(cert);
 	return NULL;

@@ -22,10 +22,12 @@ void ca_free(struct ca *ca);	/* wipes; NULL is fine */
 X509 *ca_cert(const struct ca *ca);	/* ca's own reference */
 
 /* A certificate for key as id for life_s from now (and CA_SKEW_S before it), and its record. */
-int ca_issue(struct ca *ca, const struct pki_id *id, EVP_PKEY *key, uint32_t life_s, time_t now, X509 **cert, struct err *err) must_check;
+int ca_issue(struct ca *ca, const struct pki_id *id, EVP_PKEY *key, uint32_t life_s, time_t now, X509 **cert,
+	struct err *err) must_check;
 
-/* A one-time token for id, good for ttl_s. */
-int ca_token_create(struct ca *ca, const struct pki_id *id, uint32_t ttl_s, time_t now, struct token *token, struct err *err) must_check;
+/* A one-time token for id, good for ttl_s. -EINVAL: also for role lma, whose programs have the store. */
+int ca_token_create(struct ca *ca, const struct pki_id *id, uint32_t ttl_s, time_t now, struct token *token,
+	struct err *err) must_check;
 /*
  * Takes the token out of the store and issues, both or neither. -EPERM: no such token (never made, used, or a wrong secret, which
  * are not told apart); -EKEYEXPIRED; -EKEYREJECTED: another authority's. id says who it is.

@@ -30,6 +30,7 @@ int ca_record_remove(struct keystore *ks, const struct ca_record *r, struct err 
 int ca_record_list(struct keystore *ks, struct ca_record **list, size_t *count, struct err *err) must_check;
 
 /* Inside a transaction: sign, and record. */
-int ca_sign(struct ca *ca, const struct pki_id *id, EVP_PKEY *key, uint32_t life_s, time_t now, X509 **cert, struct err *err) must_check;
+int ca_sign(struct ca *ca, const struct pki_id *id, EVP_PKEY *key, uint32_t life_s, time_t now, X509 **cert,
+	struct err *err) must_check;
 /* Commit when rc is 0, else abort and return rc. */
 int ca_end(struct ca *ca, int rc, struct err *err) must_check;

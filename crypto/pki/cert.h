@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Certificates as Hull's authority issues them (docs/pki.md): X.509 version 3, P-256, and one URI as subject alternative name that says
- * who it is, hull://ROLE/NAME. Nothing else of a certificate says who somebody is.
+ * Certificates as Hull's authority issues them (docs/pki.md): X.509 version 3, P-256, and one URI as subject alternative name
+ * that says who it is, hull://ROLE/NAME. Nothing else of a certificate says who somebody is.
  */
 #pragma once
 #include <openssl/x509.h>

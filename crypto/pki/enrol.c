@@ -11,6 +11,8 @@ int ca_token_create(struct ca *ca, const struct pki_id *id, uint32_t ttl_s, time
 
 	if (rc)
 		return rc;
+	if (id->role == PKI_LMA)
+		return err_set(err, -EINVAL, "token: not for role lma, whose programs have the store and make their own certificates");
 	if (!ttl_s || ttl_s > CA_TOKEN_MAX_S)
 		return err_set(err, -EINVAL, "token: a life of %u s is not 1 to %d", ttl_s, CA_TOKEN_MAX_S);
 	secret_random(token->id, sizeof token->id);

@@ -343,7 +343,7 @@ static int resume(struct snapshot *s, struct block *file, const char *path, stru
 	if (r)
 		return r;
 	if (s->store->st.state == SNAP_ROLLING_BACK)
-		return err_set(err, -EBUSY, "a roll-back of the volume has begun; finish it with `hull volume snapshot rollback`");
+		return err_set(err, -EBUSY, "a roll-back of the volume has begun; finish it with `hull-hv --roll-back`");
 	if (s->store->st.state == SNAP_BROKEN)
 		log_warn("snapshot %s is broken (%s) and keeps nothing any more; drop it", path ? path : "",
 			strerror(-s->store->st.reason));

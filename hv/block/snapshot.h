@@ -36,8 +36,8 @@ bool block_snapshot_info(const struct block *b, struct block_snapshot_info *info
 int block_snapshot_drop(struct block *b, struct err *err) must_check;
 
 /*
- * Offline: bring the volume back to the point of the snapshot, then delete the store. Everything is verified before the first write.
- * Resumable. progress (bytes) may be NULL. -EBUSY: the volume is in use; -ESTALE: the snapshot is broken; -EINVAL as above.
+ * Offline: bring the volume back to the point of the snapshot, then delete the store. Everything is verified before the first
+ * write. Resumable. progress (bytes) may be NULL. -EBUSY: the volume is in use; -ESTALE: the snapshot is broken; -EINVAL as above.
  */
 int block_snapshot_roll_back(const char *volume_path, const char *store_path,
 	void (*progress)(void *ctx, uint64_t done, uint64_t total), void *ctx, struct err *err) must_check;

@@ -100,7 +100,7 @@ int snap_decode_header(const uint8_t block[SNAP_BLOCK], struct snap_header *h, s
 	rbuf_copy(&b, h->uuid, SNAP_UUID);
 	h->probe_count = rbuf_le32(&b);
 	rbuf_skip(&b, 4);
-	if (cluster != SNAP_CLUSTER || !h->size || h->size % 512 || h->size > INT64_MAX / 2 || h->probe_count > SNAP_PROBES)
+	if (cluster != SNAP_CLUSTER || !h->size || h->size % 512 || h->size > SNAP_SIZE_LARGEST || h->probe_count > SNAP_PROBES)
 		return err_set(err, -EINVAL, "the store's header makes no sense");
 	for (unsigned i = 0; i < h->probe_count; i++) {
 		h->probe[i].off = rbuf_le64(&b);

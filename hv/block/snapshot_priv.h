@@ -16,6 +16,8 @@ enum {
 	SNAP_ID = 16, SNAP_UUID = 40,
 };
 
+#define SNAP_SIZE_LARGEST (1ull << 48)	/* bytes of a volume; its map then has 512 MiB */
+
 /* Where the past's content is compared, to tell the snapshot's own volume from others. */
 struct snap_probe {
 	uint64_t off, sum;		/* of SNAP_BLOCK bytes */
@@ -89,7 +91,8 @@ struct snap_store {
 };
 
 /* Both take file over, and path's bytes are copied. Create writes and flushes; volume has nothing in flight and is flushed. */
-int snap_store_create(struct block *file, const char *path, struct block *volume, struct snap_store **s, struct err *err) must_check;
+int snap_store_create(struct block *file, const char *path, struct block *volume, struct snap_store **s,
+	struct err *err) must_check;
 /* Finds every group; what was being written when the power went is not one, and is overwritten by the next. */
 int snap_store_open(struct block *file, const char *path, struct snap_store **s, struct err *err) must_check;
 int snap_store_check_volume(struct snap_store *s, struct block *volume, struct err *err) must_check;

@@ -325,7 +325,9 @@ int snap_store_create(struct block *file, const char *path, struct block *volume
 	s->h.size = volume->size;
 	s->h.created_s = (uint64_t)time(NULL);
 	s->st.state = SNAP_KEEPING;
-	if (getrandom(s->h.id, sizeof s->h.id, 0) != sizeof s->h.id)
+	if (s->h.size > SNAP_SIZE_LARGEST)
+		r = err_set(err, -EFBIG, "volumes of more than 256 TiB cannot have a snapshot");
+	else if (getrandom(s->h.id, sizeof s->h.id, 0) != sizeof s->h.id)
 		r = err_set(err, -EIO, "the kernel gives no random bytes");
 	else
 		r = write_first(s, volume, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: a Unix stream socket on which this machine's root and the user that runs hull-hv ask for things, in hull-ctl/1
- * messages (lib/ctl.h). Requests of a connection are answered in order; events come between answers. A peer that breaks the
- * rules, or does not read until CONTROL_OUT bytes wait for it, is dropped. All on the loop's thread under the device lock.
+ * The control socket: a Unix stream socket on which this machine's root and the user that runs hull-hv ask for things, in
+ * hull-ctl/1 messages (lib/ctl.h). Requests of a connection are answered in order; events come between answers. A peer that breaks
+ * the rules, or does not read until CONTROL_OUT bytes wait for it, is dropped. All on the loop's thread under the device lock.
  */
 #pragma once
 #include <jansson.h>
@@ -23,8 +23,8 @@ struct control_verb {
 struct control;
 
 /*
- * Listens at path, with mode 0600; a socket that nobody listens on any more is replaced, -EBUSY when somebody does. verbs ends with a
- * NULL name and stays.
+ * Listens at path, with mode 0600; a socket that nobody listens on any more is replaced, -EBUSY when somebody does. verbs ends
+ * with a NULL name and stays.
  */
 int control_create(struct loop *loop, const char *path, const struct control_verb *verbs, void *ctx, struct control **c,
 	struct err *err) must_check;

@@ -314,6 +314,7 @@ static void on_readable(void *ctx, int fd, uint32_t events)
 static int start_agent(struct rotate *r, struct err *err)
 {
 	struct agent_message *m;
+	uint64_t at;
 	int rc = agent_start(&r->agent, err);
 
 	if (rc)
@@ -323,6 +324,9 @@ static int start_agent(struct rotate *r, struct err *err)
 	snprintf(m->header, sizeof m->header, "%s", r->header ? r->header : "");
 	snprintf(m->name, sizeof m->name, "%s", r->name);
 	m->zone = r->c.zone;
+	/* Another rotation must not be begun when this one ended behind our back. */
+	if (block_crypt_rotating(r->c.crypt, &at))
+		m->boundary = at ? at : 1;
 	m->key_len = (uint32_t)r->c.key->len;
 	memcpy(m->key, r->c.key->data, r->c.key->len);
 	rc = agent_send(r->agent, AGENT_ROTATE, err);

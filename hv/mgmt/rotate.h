@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Online rotation of a volume's key: drives the encryption layer (hv/block/crypt.h) as the volume agent (crypto/luks/agent.h) rewrites
- * the volume zone by zone. An agent that dies is replaced: the zone that it was at stays frozen until the next one has recovered
- * it and says where the boundary is. When that fails again and again the frozen requests end with -EIO, and so do later
+ * Online rotation of a volume's key: drives the encryption layer (hv/block/crypt.h) as the volume agent (crypto/luks/agent.h)
+ * rewrites the volume zone by zone. An agent that dies is replaced: the zone that it was at stays frozen until the next one has
+ * recovered it and says where the boundary is. When that fails again and again the frozen requests end with -EIO, and so do later
  * ones there, until a rotation is started anew. All on the loop's thread under the device lock.
  */
 #pragma once

@@ -167,7 +167,7 @@ static int do_snapshot_drop(void *ctx, uint64_t conn, const json_t *request, jso
 	if (r)
 		return r;
 	r = block_snapshot_drop(v->snapshot, err);
-	return r ? err_prefix(err, "volume %s", v->name) : 0;
+	return r ? err_prefix(err, "volume %s", v->name) : give(json_pack("{sb}", "placed", placed_store(ctx, v) != NULL), ok, err);
 }
 
 /* ---- disks and power */

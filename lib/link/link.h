@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A link: one byte stream over one connected socket, plain (tests, Unix sockets) or TLS 1.3, on the event loop. What is said over it is
- * the owner's business; its purpose is named by ALPN. Memory is bounded both ways: a reader that takes nothing stops the peer, a
- * writer is told when its queue is full. An idle link holds no buffer.
+ * A link: one byte stream over one connected socket, plain (tests, Unix sockets) or TLS 1.3, on the event loop. What is said
+ * over it is the owner's business; its purpose is named by ALPN. Memory is bounded both ways: a reader that takes nothing stops
+ * the peer, a writer is told when its queue is full. An idle link holds no buffer.
  *
  * All calls and callbacks are the loop's thread's. Any call, link_free too, is fine inside any callback.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Preloaded into a program: from its first flock(2) on, the allocation that ALLOC_FAIL names fails (1: the first). Before that
- * OpenSSL 3.0 finds its feet, and falls over an allocation that fails meanwhile (a lock that could not be made is taken all the same).
+ * OpenSSL 3.0 finds its feet, and falls over an allocation that fails meanwhile: it takes a lock that could not be made.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -98,8 +98,7 @@ found=$("$leak" scan "${secrets[@]}" -- "${others[@]}")
 verdict "no key in the memory of ${#others[@]} processes that have nothing to do with it" $? "$found"
 
 # ---- crashes
-kill -SEGV "$pid"
-wait "$pid" 2>/dev/null
+{ kill -SEGV "$pid" && wait "$pid"; } 2>/dev/null
 core=$(find "$work/core-hull" -type f | head -n 1)
 if [ -z "$core" ]; then
 	pass "a program with keys that crashes leaves no core file"
@@ -107,8 +106,7 @@ else
 	found=$("$leak" scan "${secrets[@]}" -- "$core")
 	verdict "a program with keys that crashes leaves none in its core file" $? "$found"
 fi
-kill -SEGV "$holder"
-wait "$holder" 2>/dev/null
+{ kill -SEGV "$holder" && wait "$holder"; } 2>/dev/null
 core=$(find "$work/core-control" -type f | head -n 1)
 if [ -n "$core" ]; then
 	"$leak" scan "$control" -- "$core" >/dev/null
@@ -139,12 +137,39 @@ if [ "$(id -u)" -eq 0 ]; then
 	verdict "control: it can read another's" $? "/proc/$plain/mem does not open"
 fi
 
+# ---- a volume under a key of the store: format, open, serve
+volume=$work/volume.luks
+source=(--key "store:$store" --server web01 --name root "${key[@]}")
+"$O/bin/hull" volume format "$volume" "${source[@]}" --size 16M --random-key >>"$work/log" 2>&1 &&
+	"$O/bin/hull" volume open "$volume" "${source[@]}" >>"$work/log" 2>&1 &&
+	cryptsetup luksDump --batch-mode --dump-volume-key --volume-key-file "$work/cipher" --key-file "$work/volume" "$volume" >/dev/null
+verdict "a volume is formatted and opened by the store's key" $? "$(tail -n 1 "$work/log")"
+secrets+=("$work/cipher")
+if command -v nbdkit >/dev/null && [ -e "$O/lib/nbdkit-hull-plugin.so" ] && [ "$(id -u)" -eq 0 ]; then
+	"$O/bin/hull" volume open "$volume" "${source[@]}" --nbd "$work/sock" >>"$work/log" 2>&1 &
+	pid=$!
+	pids+=("$pid")
+	timeout 60 bash -c 'until pgrep -P "$1" nbdkit; do kill -0 "$1" || exit; done' _ "$pid" >"$work/server" 2>/dev/null
+	server=$(cat "$work/server")
+	[ -n "$server" ] || { fail "a volume is served" "$(tail -n 1 "$work/log")"; server=$pid; }
+	timeout 60 bash -c 'until "$1" scan "$2" -- "pid:$3" >/dev/null 2>&1; [ $? -eq 1 ]; do kill -0 "$3" || exit; done' _ "$leak" "$work/cipher" "$server"
+	verdict "the cipher's key is in the process that serves the volume" $? "the search did not find it"
+	found=$("$leak" stray "${secrets[@]}" -- "pid:$server" "pid:$pid")
+	verdict "it stands only in memory that is locked and kept from core files, there and in who started it" $? "$found"
+	found=$("$leak" scan "${secrets[@]}" -- "/proc/$server/cmdline" "/proc/$server/environ" "/proc/$pid/cmdline" "/proc/$pid/environ")
+	verdict "it is not in their command lines and environments" $? "$found"
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+else
+	echo "SKIP a volume that is served: needs root, nbdkit and the plugin"
+fi
+
 kill "$sampler" 2>/dev/null
 wait "$sampler" 2>/dev/null
 found=$("$leak" scan "${secrets[@]}" -- "$work/cmdlines")
 verdict "no key in command lines, sampled $(grep -o 'hull keys' "$work/cmdlines" | wc -l) times" $? "$found"
 found=$("$leak" scan "${secrets[@]}" -- "$work/log")
 verdict "no key in output" $? "$found"
-found=$("$leak" scan "${secrets[@]}" -- "$store")
-verdict "no key in the store's file" $? "$found"
+found=$("$leak" scan "${secrets[@]}" -- "$store" "$volume")
+verdict "no key in the files of store and volume" $? "$found"
 exit $failed

@@ -49,7 +49,7 @@ until_true() {
 }
 start_lma() {
 	: >"$dir/lma.log"
-	"$lma_program" --store "$store" "${unlock[@]}" --listen "${address:-127.0.0.1:0}" --audit "$dir/audit" "$@" 2>>"$dir/lma.log" &
+	"$lma_program" --store "$store" "${unlock[@]}" --listen "${address:-127.0.0.1:0}" --audit "$dir/audit" 2>>"$dir/lma.log" &
 	lma=$!
 	running[$lma]=1
 	until_true 20 grep -q 'listening on' "$dir/lma.log" || { fail "hull-lma does not start: $(tail -n 1 "$dir/lma.log")"; exit 1; }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rotates a LUKS volume's key under random requests, as hull-hv does: the same layers, the same rotation, a real agent in a process of its
- * own and libcryptsetup in that. What the guest was told is kept beside the volume in shared memory and compared with what it reads.
+ * Rotates a LUKS volume's key under random requests, as hull-hv does: the same layers, the same rotation, a real agent in a
+ * process of its own and libcryptsetup in that. What the guest was told is kept beside the volume in shared memory and compared
+ * with what it reads.
  *   make VOLUME KEY MIB      a volume of so much data, every sector of it known
  *   calm VOLUME KEY          one rotation, with figures; LOAD=0 without requests
  *   storm VOLUME KEY SEED N  rotations until agents and whole processes were killed N times each, at random moments
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +33,7 @@
 #include "lib/scope.h"
 
 enum { UNIT = 512, DEPTH = 16, SPAN = 64, ZERO = 1u << 31, ZONE = 1 << 20 };
-enum { LIFE_DONE = 0, LIFE_WRONG = 3, LIFE_FAILED = 4 };
+enum { LIFE_DONE = 0, LIFE_WRONG = 3, LIFE_FAILED = 4, LIFE_OVER = 5 };
 
 /* Survives the processes that are killed. */
 struct model {
@@ -98,7 +100,8 @@ static void wrong(const char *what, uint64_t unit)
 	uint64_t boundary = 0;
 	bool rotating = g.crypt && block_crypt_rotating(g.crypt, &boundary);
 
-	fprintf(stderr, "driver: %s at byte %" PRIu64 " (%s, boundary %" PRIu64 ")\n", what, unit * UNIT, rotating ? "rotating" : "one key",
+	fprintf(stderr, "driver: %s at byte %" PRIu64 " (%s, boundary %" PRIu64 ")\n", what, unit * UNIT,
+		rotating ? "rotating" : "one key",
 		boundary);
 	_exit(LIFE_WRONG);
 }
@@ -235,7 +238,7 @@ static void kill_agent(void)
 static void on_killer(void *ctx)
 {
 	kill_agent();
-	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (5 + draw(150)));
+	loop_timer_arm(g.killer, loop_now_ns() + 1000000ull * (30 + draw(400)));
 }
 
 static void on_rotate(void *ctx, const struct rotate_state *s)
@@ -250,7 +253,9 @@ static void on_rotate(void *ctx, const struct rotate_state *s)
 	} else {
 		fprintf(stderr, "driver: rotation %s: %s\n", rotate_phase_name(s->phase), s->text);
 		g.status = LIFE_FAILED;
-		if (strstr(s->text, "no key slot")) _exit(LIFE_WRONG);
+		/* Cut after the old key's slots went and before its notes did: the volume is well, but cannot be rotated again. */
+		if (strstr(s->text, "has no key slot"))
+			g.status = LIFE_OVER;
 	}
 	if (getenv("FIGURES"))
 		printf("rotated %" PRIu64 " MiB in %.3f s: %.0f MB/s; longest zone %.1f ms, longest request %.1f ms, %" PRIu64 " requests/s\n",
@@ -426,21 +431,23 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 {
 	struct model *m = map_model(volume, 0);
 	unsigned failed = 0;
+	int over = 0;
 
-	for (unsigned life = 0; m->agents_killed < kills || m->processes_killed < kills; life++) {
-		bool kill_process = m->processes_killed < kills && life % 4;
+	for (unsigned life = 0; !over && (m->agents_killed < kills || m->processes_killed < kills); life++) {
+		bool kill_process = m->processes_killed < kills && life % 5;
 		int status = 0;
 		pid_t pid;
 
 		rng = seed * 1000003ull + life;
 		pid = fork();
 		if (!pid) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			prepare(volume, key_file);
 			g.kill_agents = !kill_process || life % 2;
 			_exit(live());
 		}
 		if (kill_process) {
-			nanosleep(&(struct timespec){ .tv_nsec = 1000000l * (20 + draw(400)) }, NULL);
+			nanosleep(&(struct timespec){ .tv_nsec = 1000000l * (30 + draw(500)) }, NULL);
 			kill(pid, SIGKILL);
 		}
 		waitpid(pid, &status, 0);
@@ -449,6 +456,8 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		} else if (!WIFEXITED(status) || WEXITSTATUS(status) == LIFE_WRONG) {
 			fprintf(stderr, "driver: life %u ended with status %x\n", life, status);
 			return 1;
+		} else if (WEXITSTATUS(status) == LIFE_OVER) {
+			over = LIFE_OVER;
 		} else if (WEXITSTATUS(status) && ++failed > 2 * kills) {
 			fprintf(stderr, "driver: too many lives failed\n");
 			return 1;
@@ -456,7 +465,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 	}
 	printf("%u agents killed, %u processes killed, %u lives failed, %u rotations, %" PRIu64 " requests, longest request %.0f ms\n",
 		m->agents_killed, m->processes_killed, failed, m->rotations, m->requests, (double)m->longest_ns / 1e6);
-	return 0;
+	return over;
 }
 
 /* No agent lives: requests to its zone fail, others go on; the next rotation mends it. */
@@ -536,6 +545,7 @@ int main(int argc, char **argv)
 		g.m->longest_ns = 0;
 		return live();
 	}
-	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | stuck VOLUME KEY | end VOLUME KEY\n");
+	fprintf(stderr, "usage: rotate_driver make VOLUME KEY MIB | calm VOLUME KEY | storm VOLUME KEY SEED N | stuck VOLUME KEY | "
+		"end VOLUME KEY\n");
 	return 2;
 }

@@ -93,10 +93,11 @@ static void print_help(void)
 	printf("Hull keeps a server the same server while it moves.\n\nusage: hull COMMAND [ARGUMENT…]\n\n");
 	for (size_t i = 0; command_at(i); i++)
 		if (command_at(i)->summary)
-			printf("  %-21s %s\n", command_at(i)->words, command_at(i)->summary);
+			printf("  %-24s %s\n", command_at(i)->words, command_at(i)->summary);
 	printf("\n  -h, --help       this text; after a command: how it is used\n"
 	       "  --version        print the version\n"
-	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-server(1), hull-fingerprint(1).\n");
+	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-keys(1), hull-pki(1),\n"
+	       "hull-server(1), hull-fingerprint(1); of other programs hull-hv(1), hull-lma(1).\n");
 }
 
 static void print_command(const struct command *c)

@@ -17,7 +17,8 @@ static void free_key(EVP_PKEY **key) { EVP_PKEY_free(*key); }
 static void destroy_secret(struct secret *s) { secret_destroy(s); }
 static void free_secret(void *p) { secret_free(*(void **)p); }
 
-bool pki_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, unsigned needed, int count, struct pki_call *call)
+bool pki_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, unsigned needed, int count,
+	struct pki_call *call)
 {
 	struct { const char *name; unsigned bit; const char **text; bool *flag; } options[] = {
 		{ "--unlock", PKI_O_UNLOCK, &call->unlock, NULL }, { "--role", PKI_O_ROLE, &call->role, NULL },
@@ -234,7 +235,7 @@ static int run_ca(const struct command *c, int argc, char **argv)
 
 #define UNLOCK "  --unlock WAY     how the store is unlocked: ask (the default), file:PATH or fd:N: a\n" \
 	"                   passphrase; keyfile:PATH; tpm\n"
-#define WHO "  --role ROLE      lma, lcg, csc or hv\n  --name NAME      of the program; an hv has its server's\n"
+#define WHO "  --role ROLE      lcg, csc or hv; by hand also lma\n  --name NAME      of the program; an hv has its server's\n"
 
 const struct command pki_commands[] = {
 	{ "pki init", "STORE [--unlock WAY]", "make a certificate authority in a key store", UNLOCK, run_init },
@@ -244,7 +245,8 @@ const struct command pki_commands[] = {
 		"issue a certificate for a signing request, by hand",
 		WHO "  --csr FILE       the request, PEM\n  --life TIME      of the certificate (default 24h)\n"
 		"  --output FILE    instead of standard output\n" UNLOCK, run_issue },
-	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates and tokens", "  --json           as JSON\n" UNLOCK, pki_run_list },
+	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates and tokens", "  --json           as JSON\n" UNLOCK,
+		pki_run_list },
 	{ "pki revoke", "STORE SERIAL|NAME [--unlock WAY]", "revoke a certificate, or all of a name with its tokens", UNLOCK, run_revoke },
 	{ "pki crl", "STORE [--output FILE] [--unlock WAY]", "print the revocation list, PEM",
 		"  --output FILE    instead of standard output\n" UNLOCK, run_crl },

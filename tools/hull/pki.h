@@ -7,7 +7,8 @@
 
 /* Options, as bits: each command names those it takes. */
 enum {
-	PKI_O_UNLOCK = 1, PKI_O_ROLE = 2, PKI_O_NAME = 4, PKI_O_TTL = 8, PKI_O_LIFE = 16, PKI_O_OUTPUT = 32, PKI_O_CSR = 64, PKI_O_LMA = 128,
+	PKI_O_UNLOCK = 1, PKI_O_ROLE = 2, PKI_O_NAME = 4, PKI_O_TTL = 8, PKI_O_LIFE = 16, PKI_O_OUTPUT = 32, PKI_O_CSR = 64,
+		PKI_O_LMA = 128,
 	PKI_O_TOKEN = 256, PKI_O_DIR = 512, PKI_O_JSON = 1024, PKI_O_IF_DUE = 2048,
 };
 
@@ -18,7 +19,8 @@ struct pki_call {
 };
 
 /* False after a message: an unknown option, one of `needed` missing, or not `count` words. */
-bool pki_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, unsigned needed, int count, struct pki_call *call);
+bool pki_call_parse(const struct command *c, int argc, char **argv, unsigned allowed, unsigned needed, int count,
+	struct pki_call *call);
 
 int pki_run_enrol(const struct command *c, int argc, char **argv);
 int pki_run_renew(const struct command *c, int argc, char **argv);

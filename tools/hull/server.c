@@ -303,6 +303,12 @@ static void show_created(const json_t *ok)
 			text(ok, "store"));
 }
 
+static void show_dropped(const json_t *ok)
+{
+	if (json_is_true(json_object_get(ok, "placed")))
+		printf("Take volume.NAME.snapshot out of the placement: the next start would miss the store.\n");
+}
+
 static int run_snapshot(const struct command *self, int argc, char **argv)
 {
 	bool create = !strcmp(argv[0], "create");
@@ -316,7 +322,7 @@ static int run_snapshot(const struct command *self, int argc, char **argv)
 		json_decref(request);
 		request = NULL;
 	}
-	return simple(argv[1], request, false, create ? show_created : NULL);
+	return simple(argv[1], request, false, create ? show_created : show_dropped);
 }
 
 static int run_limit(const struct command *self, int argc, char **argv)

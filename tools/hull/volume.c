@@ -32,7 +32,7 @@ const struct command volume_commands[] = {
 		"check that a key opens a volume; serve its plaintext",
 		SOURCES "\n--nbd serves the plaintext on a Unix socket until interrupted; --map makes /dev/mapper/NAME by the kernel's\n"
 		"dm-crypt; without either, the key is tried and the volume described.", volume_open },
-	{ "volume close", "NAME", "take away what `volume open --map` made", NULL, volume_close },
+	{ "volume close", "NAME", "take away a mapping that `volume open` made", NULL, volume_close },
 	{ "volume addkey", "VOLUME " KEY " --new-key SOURCE [--random-key]", "give a volume one more key", SOURCES, volume_add_key },
 	{ "volume rmkey", "VOLUME SLOT [--header FILE]", "take a key away from a volume",
 		"SLOT is a number of `hull volume info`. The last slot stays.", volume_remove_key },

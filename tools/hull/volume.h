@@ -36,8 +36,8 @@ int volume_fail(const struct err *err);
 
 /* ---- the plaintext, through hv's own layers */
 struct volume_data { struct block *b; struct luks_layout *layout; };
-int volume_data_open(const struct luks_place *at, const struct secret *key, bool readonly, struct volume_data *data, struct err *err)
-	must_check;
+int volume_data_open(const struct luks_place *at, const struct secret *key, bool readonly, struct volume_data *data,
+	struct err *err) must_check;
 void volume_data_close(struct volume_data *data);
 /* len at off, multiples of the sector; blocks until it is done. */
 int volume_data_move(struct volume_data *data, enum block_op op, void *buf, uint64_t off, size_t len) must_check;

@@ -12,7 +12,8 @@
 
 enum { PIECE = 1 << 20, PIECES = 16 };
 
-int volume_data_open(const struct luks_place *at, const struct secret *key, bool readonly, struct volume_data *data, struct err *err)
+int volume_data_open(const struct luks_place *at, const struct secret *key, bool readonly, struct volume_data *data,
+	struct err *err)
 {
 	struct luks_info info;
 	struct block *file;

@@ -55,7 +55,8 @@ static void print_info(const struct luks_info *info)
 	printf("header        %s\n", info->primary_bad ? "the first copy is damaged; the second one is in use" :
 		info->secondary_bad ? "the second copy is damaged" : info->version == 2 ? "both copies are good" : "good");
 	if (info->rotating)
-		printf("rotation      unfinished: %s under the new key; go on with `hull volume rotate`\n", volume_size_text(info->rotated, text));
+		printf("rotation      unfinished: %s under the new key; go on with `hull volume rotate`\n",
+			volume_size_text(info->rotated, text));
 	if (info->importing) {
 		printf("import        unfinished: %s", volume_size_text(info->imported, text));
 		printf(" of %s; run it again\n", volume_size_text(info->import_size, text));

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* hull volume rotate: a volume that nobody uses gets a fresh volume key. */
 #include <errno.h>
-#include <stdio.h>
 #include "lib/scope.h"
 #include "tools/hull/volume.h"
 
@@ -56,10 +55,8 @@ int volume_rotate(const struct command *c, int argc, char **argv)
 	volume_catch_signals();
 	if (!rc)
 		rc = luks_rotate(&at, &how, &ops, &progress, &err);
-	if (!rc && progress.begun)
+	if (!rc)
 		volume_progress_end(&progress, progress.total);
-	else if (!rc)
-		fprintf(stderr, "rotate: only the end of an earlier rotation was missing\n");
 	secret_destroy(&key);
 	for (unsigned i = 0; i < o.also_count; i++)
 		secret_destroy(&also[i]);

@@ -7,6 +7,7 @@
 #define NBDKIT_API_VERSION 2
 #include <errno.h>
 #include <nbdkit-plugin.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 #include "crypto/secret.h"
@@ -91,22 +92,89 @@ static int open_stack(bool readonly, struct err *err)
 	return rc;
 }
 
-/* Threads and rings are made where they are used: after nbdkit's fork. */
-static int after_fork(void)
+/*
+ * The layers belong to one thread, and nbdkit's come and go with connections: this one opens, works and frees. nbdkit hands
+ * over one job at a time.
+ */
+struct job { struct block_req *req; bool done; int result; };
+static struct {
+	pthread_t thread;
+	pthread_mutex_t lock;		/* guards all below */
+	pthread_cond_t changed;
+	struct job *job;
+	bool opened, quit;
+	int open_rc;
+	struct err err;
+} worker = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
+
+static void on_done(struct block_req *req, int result)
+{
+	struct job *job = req->ctx;
+
+	job->result = result;
+	job->done = true;
+}
+
+static void *work(void *arg)
 {
 	struct err err = { .text = "" };
 	int rc = open_stack(read_only, &err);
 
+	pthread_mutex_lock(&worker.lock);
+	worker.opened = true;
+	worker.open_rc = rc;
+	worker.err = err;
+	pthread_cond_broadcast(&worker.changed);
+	while (!rc && !worker.quit) {
+		struct job *job = worker.job;
+
+		if (!job) {
+			pthread_cond_wait(&worker.changed, &worker.lock);
+			continue;
+		}
+		pthread_mutex_unlock(&worker.lock);
+		block_submit(stack, job->req);
+		if (!job->done)
+			block_drain(stack);
+		bug_on(!job->done);
+		pthread_mutex_lock(&worker.lock);
+		worker.job = NULL;
+		pthread_cond_broadcast(&worker.changed);
+	}
+	pthread_mutex_unlock(&worker.lock);
+	block_free(stack);
+	stack = NULL;
+	return NULL;
+}
+
+/* Threads are made where they are used: after nbdkit's fork. */
+static int after_fork(void)
+{
+	int rc = pthread_create(&worker.thread, NULL, work, NULL);
+
+	if (rc) {
+		nbdkit_error("no thread: %s", strerror(rc));
+		return -1;
+	}
+	pthread_mutex_lock(&worker.lock);
+	while (!worker.opened)
+		pthread_cond_wait(&worker.changed, &worker.lock);
+	pthread_mutex_unlock(&worker.lock);
 	close(layout_fd);
-	if (rc)
-		nbdkit_error("%s", err.text);
-	return rc ? -1 : 0;
+	if (worker.open_rc)
+		nbdkit_error("%s", worker.err.text);
+	return worker.open_rc ? -1 : 0;
 }
 
 static void cleanup_stack(void)
 {
-	block_free(stack);
-	stack = NULL;
+	if (!worker.opened)
+		return;
+	pthread_mutex_lock(&worker.lock);
+	worker.quit = true;
+	pthread_cond_broadcast(&worker.changed);
+	pthread_mutex_unlock(&worker.lock);
+	pthread_join(worker.thread, NULL);
 }
 
 static void unload(void)
@@ -137,32 +205,25 @@ static int can_write(void *handle) { return !stack->readonly; }
 static int can_trim(void *handle) { return stack->can_discard; }
 static int can_fua(void *handle) { return NBDKIT_FUA_NATIVE; }
 
-struct wait { bool done; int result; };
-
-static void on_done(struct block_req *req, int result)
-{
-	struct wait *wait = req->ctx;
-
-	wait->result = result;
-	wait->done = true;
-}
-
 static int run(enum block_op op, void *buf, uint64_t off, uint64_t len, uint32_t flags)
 {
 	struct iovec iov = { buf, len };
-	struct wait wait = { false };
+	struct job job = { NULL };
 	struct block_req req = { .op = op, .off = off, .len = len, .iov = &iov, .iov_count = 1, .fua = flags & NBDKIT_FLAG_FUA,
-		.done = on_done, .ctx = &wait };
+		.done = on_done, .ctx = &job };
 
-	block_submit(stack, &req);
-	if (!wait.done)
-		block_drain(stack);
-	bug_on(!wait.done);
-	if (!wait.result)
+	job.req = &req;
+	pthread_mutex_lock(&worker.lock);
+	worker.job = &job;
+	pthread_cond_broadcast(&worker.changed);
+	while (worker.job == &job)
+		pthread_cond_wait(&worker.changed, &worker.lock);
+	pthread_mutex_unlock(&worker.lock);
+	if (!job.result)
 		return 0;
 	nbdkit_error("%s: %s at byte %llu: %s", volume, op == BLOCK_READ ? "read" : op == BLOCK_FLUSH ? "flush" : "write",
-		(unsigned long long)off, strerror(-wait.result));
-	nbdkit_set_error(-wait.result);
+		(unsigned long long)off, strerror(-job.result));
+	nbdkit_set_error(-job.result);
 	return -1;
 }
 

@@ -46,10 +46,13 @@ static struct keystore *make(const char *path, uint8_t **file, size_t *len)
 	return ks;
 }
 
+/* A fresh file each time: ext4 writes one that was truncated to the medium when it is closed. */
 static void put_file(const char *path, const uint8_t *data, size_t len)
 {
-	auto_fclose FILE *f = fopen(path, "we");
+	auto_fclose FILE *f = NULL;
 
+	unlink(path);
+	f = fopen(path, "we");
 	check(f && fwrite(data, 1, len, f) == len);
 }
 

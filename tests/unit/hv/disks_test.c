@@ -137,7 +137,8 @@ static void ciphertext_is_not_taken_for_a_disk(void)
 	}
 	check_eq(create("disk.sda = a b\ndisk.sdb = c"), -EINVAL);
 	check(strstr(t.err.text, "disk sda: ") == t.err.text);
-	check(strstr(t.err.text, ": is encrypted (LUKS): give volume.b.key, or `volume.b.key = none` if the server itself encrypts it") != NULL);
+	check(strstr(t.err.text, ": is encrypted (LUKS): give volume.b.key, or `volume.b.key = none` if the server itself "
+		     "encrypts it") != NULL);
 	disks_free(&t.m);
 	check_eq(create("disk.sda = a b\ndisk.sdb = c\nvolume.b.key = none"), 0);
 	close_bench();

@@ -41,7 +41,8 @@ static void keeps_every_byte(void)
 
 static void refuses(void)
 {
-	static const char *const bad[] = { "Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9\n", "Zm-_", "Zm 9", "Z=9v",
+	static const char *const bad[] = { "Zg", "Zg=", "Zg===", "Z===", "====", "Zh==", "Zm9=", "Zg==Zg==", "Zm9\n", "Zm-_",
+		"Zm 9", "Z=9v",
 		"Zm9\x80", "@@@@", "[[[[", "::::", "....", ",,,," };
 	char out[8];
 	size_t n;

@@ -6,6 +6,7 @@
 #include "crypto/keyclient.h"
 #include "crypto/lmaclient.h"
 #include "lib/ctl.h"
+#include "lib/link/socket.h"
 #include "tests/unit/crypto/pki/pki_rig.h"
 
 struct rig {
@@ -26,7 +27,8 @@ static void *run(void *ctx)
 
 static void setup_life(struct rig *r, uint32_t life_s)
 {
-	struct service_config c = { .listen = "127.0.0.1:0", .name = "lma", .cert_life_s = life_s, .handshake_s = 5, .idle_s = 5, .refuse_ms = 10,
+	struct service_config c = { .listen = "127.0.0.1:0", .name = "lma", .cert_life_s = life_s, .handshake_s = 5,
+		.idle_s = 5, .refuse_ms = 10,
 		.connections = 16 };
 	struct err err = { .text = "" };
 
@@ -225,6 +227,24 @@ static void renews_and_revokes(void)
 	check(count.renewed == 1 && count.handshake_failed == 2);
 }
 
+/* Revoking the application's own certificate gives it a fresh one. */
+static void survives_its_own_revocation(void)
+{
+	struct identity id = { 0 };
+	struct err err;
+	unsigned n;
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	check_eq(ca_revoke(r.pki.ca, "lma", time(NULL), &n, &err), 0);
+	check_eq(n, 1);
+	check_eq(identity_fetch_crl(where(&r), &id, &err), 0);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), 0);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
 /* Over a link that was there before. */
 static void revokes_at_once(void)
 {
@@ -299,8 +319,7 @@ static void refuses_strange_certificates(void)
 	check_eq(count.handshake_failed, 4);
 }
 
-/* A server with a good certificate that is not the application's. */
-static void knows_the_application(void)
+static void knows_when_to_renew(void)
 {
 	struct identity id = { 0 };
 	struct rig r;
@@ -349,15 +368,103 @@ static void writes_the_log(void)
 	(void)drop(&r);
 }
 
+static int dial(struct rig *r)
+{
+	struct addrinfo *list;
+	int fd;
+
+	CU_ASSERT_FATAL(!socket_resolve(where(r), false, &list, NULL));
+	CU_ASSERT_FATAL(!socket_connect(list, &fd, NULL));
+	freeaddrinfo(list);
+	return fd;
+}
+
+/* More silent connections than there are places: who comes in earnest gets one. */
+static void makes_room(void)
+{
+	struct identity id = { 0 }, other = { 0 };
+	struct service_counters count;
+	struct lmaclient *kept;
+	struct err err;
+	struct rig r;
+	int fd[40];
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	CU_ASSERT_FATAL(!lmaclient_open(where(&r), &id, NULL, &kept, &err));
+	for (int i = 0; i < 40; i++)
+		fd[i] = dial(&r);
+	enrol(&r, PKI_HV, "dc-web02", &other);
+	check_eq(call(&r, &other, json_pack("{s:s}", "do", "ping"), &err), 0);
+	lmaclient_close(kept);
+	for (int i = 0; i < 40; i++)
+		close(fd[i]);
+	identity_drop(&id);
+	identity_drop(&other);
+	count = drop(&r);
+	check(count.evicted >= 24);
+	check_eq(count.refused_full, 0);
+}
+
+/* All places taken by peers with certificates: no more, and they go on. */
+static void refuses_when_full(void)
+{
+	struct lmaclient *client[16] = { NULL }, *more;
+	struct identity id = { 0 };
+	struct err err;
+	struct rig r;
+	json_t *ok;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	for (int i = 0; i < 16; i++) {
+		CU_ASSERT_FATAL(!lmaclient_open(where(&r), &id, NULL, &client[i], &err));
+		/* the service knows its certificate only when it has read the end of the handshake */
+		check_eq(lmaclient_call(client[i], json_pack("{s:s}", "do", "ping"), &ok, &err), 0);
+		json_decref(ok);
+	}
+	check(lmaclient_open(where(&r), &id, NULL, &more, &err) < 0);
+	check_eq(lmaclient_call(client[0], json_pack("{s:s}", "do", "ping"), &ok, &err), 0);
+	json_decref(ok);
+	for (int i = 0; i < 16; i++)
+		lmaclient_close(client[i]);
+	identity_drop(&id);
+	check_eq(drop(&r).refused_full, 1);
+}
+
+/* Guesses sent ahead on one connection are not heard: one guess a connection, and each waits. */
+static void hears_one_guess(void)
+{
+	struct identity id = { 0 };
+	struct service_counters count;
+	struct lmaclient *client;
+	struct err err;
+	struct rig r;
+	json_t *ok;
+
+	setup(&r);
+	id.ca = ca_cert(r.pki.ca);
+	CU_ASSERT_FATAL(!lmaclient_open(where(&r), &id, NULL, &client, &err));
+	check_eq(lmaclient_call(client, json_pack("{s:s, s:s, s:s}", "do", "enrol", "token", "x", "csr", "x"), &ok, &err), -EINVAL);
+	check(lmaclient_call(client, json_pack("{s:s, s:s, s:s}", "do", "enrol", "token", "x", "csr", "x"), &ok, &err) != -EINVAL);
+	lmaclient_close(client);
+	count = drop(&r);
+	check_eq(count.enrol_refused, 1);
+}
+
 static const struct test tests[] = {
 	{ "hands out keys", hands_out_keys },
 	{ "needs certificates", needs_certificates },
 	{ "tells roles apart", tells_roles_apart },
 	{ "renews and revokes", renews_and_revokes },
+	{ "survives its own revocation", survives_its_own_revocation },
 	{ "revokes at once", revokes_at_once },
 	{ "refuses strange certificates", refuses_strange_certificates },
-	{ "knows when to renew", knows_the_application },
+	{ "knows when to renew", knows_when_to_renew },
 	{ "writes the log", writes_the_log },
+	{ "makes room", makes_room },
+	{ "refuses when full", refuses_when_full },
+	{ "hears one guess", hears_one_guess },
 	{ NULL },
 };
 const struct suite suite_lma_service = { tests };

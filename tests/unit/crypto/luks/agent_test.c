@@ -13,8 +13,8 @@ enum { MIB = 1 << 20 };
 
 static struct agent_message good(enum agent_kind kind)
 {
-	struct agent_message m = { .version = AGENT_VERSION, .kind = kind, .code = -EPERM, .text = "why", .source = "file:k", .volume = "v",
-		.zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
+	struct agent_message m = { .version = AGENT_VERSION, .kind = kind, .code = -EPERM, .text = "why", .source = "file:k",
+		.volume = "v", .zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
 
 	m.layout = (struct luks_layout){ .version = 2, .data_off = 4096, .segment_count = 2 };
 	m.layout.segment[0] = (struct luks_segment){ .len = MIB, .sector = 4096, .key_len = 64 };
@@ -195,6 +195,15 @@ static void test_serve(void)
 	m.zone = MIB;
 	tell(fd, &m, AGENT_ROTATE);
 	rotate(fd, &m);
+
+	/* Asked to go on with a rotation that has ended: no other one begins. */
+	m = (struct agent_message){ .zone = MIB, .boundary = MIB, .key_len = 7, .key = "the key" };
+	snprintf(m.volume, sizeof m.volume, "%s", volume);
+	tell(fd, &m, AGENT_ROTATE);
+	check_eq(hear(fd, &m), AGENT_BEGIN);
+	check_eq(m.boundary, 4 * MIB);
+	tell(fd, &m, AGENT_FROZEN);
+	check_eq(hear(fd, &m), AGENT_DONE);
 	check_eq(finish(fd, child), 0);
 	unlink(volume);
 	unlink(key);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* LUKS volumes in regular files: made, opened, damaged, rotated. What other programs make of them is for tests/system/luks-peers.sh. */
+/* LUKS volumes in regular files: made, opened, damaged, rotated. Other programs: tests/system/luks-peers.sh. */
 #include "crypto/luks/luks.h"
 #include <errno.h>
 #include <fcntl.h>

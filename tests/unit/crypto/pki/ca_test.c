@@ -152,6 +152,10 @@ static void refuses_odd_tokens(void)
 	rig_setup(&r);
 	check_eq(ca_token_create(r.ca, &id, 0, r.now, &t, &err), -EINVAL);
 	check_str(err.text, "token: a life of 0 s is not 1 to 2592000");
+	id.role = PKI_LMA;
+	check_eq(ca_token_create(r.ca, &id, 60, r.now, &t, &err), -EINVAL);
+	check_str(err.text, "token: not for role lma, whose programs have the store and make their own certificates");
+	id.role = PKI_HV;
 	strcpy(id.name, "");
 	check_eq(ca_token_create(r.ca, &id, 60, r.now, &t, &err), -EINVAL);
 	check_eq(look(&r).tokens, 0);

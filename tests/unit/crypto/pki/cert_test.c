@@ -25,12 +25,13 @@ static void reads_names(void)
 	refuse_id("http://hv/x", "certificate: its URI is not hull://ROLE/NAME");
 	refuse_id("hull://", "certificate: its URI is not hull://ROLE/NAME");
 	refuse_id("hull://hv", "certificate: its URI is not hull://ROLE/NAME");
-	refuse_id("hull://root/x", "certificate: role \"root\": is none of lma, lcg, csc, hv");
+	refuse_id("hull://boss/x", "certificate: role \"boss\": is none of lma, lcg, csc, hv");
 	refuse_id("hull://hv/", "certificate: name: has 0 characters, 1 to 63 are allowed");
 	refuse_id("hull://hv/a/b", "certificate: name: holds other characters than A-Z a-z 0-9 . _ -");
 	check_eq(pki_id_parse("hull://hv/a\0b", 13, &id, &err), -EKEYREJECTED);
 	check_eq(pki_id_parse("hull://hv/a\0b", 13, &id, NULL), -EKEYREJECTED);
-	refuse_id("hull://hv/0123456789012345678901234567890123456789012345678901234567890123", "certificate: name: has 64 characters, 1 to 63 are allowed");
+	refuse_id("hull://hv/0123456789012345678901234567890123456789012345678901234567890123",
+		"certificate: name: has 64 characters, 1 to 63 are allowed");
 }
 
 static void reads_requests(void)

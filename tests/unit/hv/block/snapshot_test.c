@@ -11,7 +11,8 @@
 #include "tests/unit/suite.h"
 
 /* Two volumes' worth of clusters, the last one short. */
-enum { CLUSTERS = 40, SIZE = CLUSTERS * SNAP_CLUSTER + 1536, STORE = SNAP_GROUPS_OFF + (CLUSTERS + 1) * (SNAP_CLUSTER + SNAP_BLOCK) };
+enum { CLUSTERS = 40, SIZE = CLUSTERS * SNAP_CLUSTER + 1536,
+	STORE = SNAP_GROUPS_OFF + (CLUSTERS + 1) * (SNAP_CLUSTER + SNAP_BLOCK) };
 
 struct io { struct block_req req; struct iovec iov; int result; unsigned calls; };
 
@@ -313,7 +314,14 @@ static void claim_groups(uint8_t *d, uint64_t groups)
 }
 
 static void hurt_noted_data(uint8_t *d) { claim_groups(d, 2); hurt_last_data(d); }
-static void hurt_cluster(uint8_t *d) { memset(d + SNAP_GROUPS_OFF + 40, 0xff, 8); snap_seal(d + SNAP_GROUPS_OFF); claim_groups(d, 2); }
+
+static void hurt_cluster(uint8_t *d)
+{
+	memset(d + SNAP_GROUPS_OFF + 40, 0xff, 8);
+	snap_seal(d + SNAP_GROUPS_OFF);
+	claim_groups(d, 2);
+}
+
 static void hurt_count(uint8_t *d) { d[SNAP_GROUPS_OFF + 32] = SNAP_BATCH + 1; snap_seal(d + SNAP_GROUPS_OFF); claim_groups(d, 2); }
 
 static void hurt_twice(uint8_t *d)

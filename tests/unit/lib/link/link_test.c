@@ -258,7 +258,7 @@ static void bounds_a_message(void)
 	CU_ASSERT_FATAL(!link_create(r.loop, fd[1], &c, &(struct link_ops){ 0 }, NULL, &mute, NULL));
 	check_eq(link_write(mute, &r, sizeof r), 0);
 	for (int i = 0; i < 40; i++)
-		(void)!link_write(mute, "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789", 110);
+		(void)!link_write(mute, &r, 100);
 	run(&r, 5000);
 	check_eq(e.why.code, -EMSGSIZE);
 	check_str(e.why.text, "the other side sent more than 5000 bytes of one message");

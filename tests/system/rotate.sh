@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Online rotation of a volume's key: hv's layers and the real agent under random requests, killed at random moments.
+# Usage: tests/system/rotate.sh [O]      KILLS: of agents and of whole processes each (50); SEED
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+O=${1:-build} KILLS=${KILLS:-50} SEED=${SEED:-1}
+work=$(mktemp -d "${TMPDIR:-/dev/shm}/hull-rotate.XXXXXX")
+child=
+# A driver that is interrupted takes its children with it: they die with their parent.
+trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 2' INT TERM
+failed=0
+driver=$work/driver volume=$work/volume key=$work/key
+
+say() { echo "$1 $2"; [ "$1" != FAIL ] || failed=1; }
+# run NAME COMMAND…: its output stands behind the name
+run() {
+	local name=$1
+	shift
+	timeout 600 "$@" >"$work/out" 2>"$work/err" </dev/null &
+	child=$!
+	wait $child
+	status=$?
+	child=
+	if [ $status -eq 0 ]; then say PASS "$name: $(tail -n 1 "$work/out")"; else say FAIL "$name: status $status: $(tail -n 1 "$work/err")"; fi
+	return $status
+}
+
+san=$(grep -oE 'san-[a-z-]+' <<<"$O" | sed 's/^san-//; s/-/,/g')
+# shellcheck disable=SC2086
+${CC:-gcc} -std=gnu17 -O2 -g -D_GNU_SOURCE -I. ${san:+-fsanitize=$san} -o "$driver" tests/system/rotate_driver.c "$O/lib/libhv.a" \
+	"$O/lib/libhullcrypto.a" "$O/lib/libhull.a" -pthread -lfdt -ljansson -luring -lcryptsetup -lssl -lcrypto -largon2 \
+	-ltss2-esys -ltss2-mu -ltss2-tctildr -ltss2-rc 2>"$work/err" || { echo "FAIL rotate: driver: $(head -n 1 "$work/err")"; exit 1; }
+export HULL_AGENT=$driver
+head -c 32 /dev/urandom >"$key"
+
+check_end() {
+	run "$1: every sector, by libcryptsetup alone" "$driver" end "$volume" "$key"
+	if cryptsetup luksDump "$volume" 2>/dev/null | grep -q 'online-reencrypt'; then say FAIL "$1: cryptsetup still sees a rotation"; fi
+	if cryptsetup open --test-passphrase --key-file "$key" "$volume" 2>"$work/err"; then say PASS "$1: cryptsetup opens it"
+	else say FAIL "$1: cryptsetup: $(head -n 1 "$work/err")"; fi
+}
+
+run "a volume" "$driver" make "$volume" "$key" 64 >/dev/null
+FIGURES=1 run "rotation under load" "$driver" calm "$volume" "$key"
+check_end "rotation under load"
+run "agents that all end" "$driver" stuck "$volume" "$key"
+check_end "agents that all end"
+
+# A rotation that is cut in libcryptsetup's very last step (old key slots gone, its own notes not) cannot be repeated: a new volume then.
+agents=0 processes=0 volumes=0
+while [ $agents -lt "$KILLS" ] || [ $processes -lt "$KILLS" ]; do
+	"$driver" make "$volume" "$key" 32 2>"$work/err" || { say FAIL "storm: $(tail -n 1 "$work/err")"; break; }
+	timeout 600 "$driver" storm "$volume" "$key" $((SEED + volumes)) "$KILLS" >"$work/out" 2>"$work/err" </dev/null &
+	child=$!
+	wait $child
+	status=$?
+	child=
+	[ $status -eq 0 ] || [ $status -eq 5 ] || { say FAIL "storm: status $status: $(grep -v 'agent was ended' "$work/err" | tail -n 1)"; break; }
+	cp "$work/out" "$work/last"
+	read -r a p <<<"$(sed -nE 's/^([0-9]+) agents killed, ([0-9]+) processes.*/\1 \2/p' "$work/out")"
+	agents=$((agents + a)) processes=$((processes + p)) volumes=$((volumes + 1))
+	if [ $status -eq 0 ]; then run "storm: to the end" "$driver" calm "$volume" "$key" >/dev/null || say FAIL "storm: last rotation"; fi
+	"$driver" end "$volume" "$key" >"$work/end" 2>&1 || say FAIL "storm: $(tail -n 1 "$work/end")"
+	[ $failed -eq 0 ] || break
+done
+[ $failed -ne 0 ] || say PASS "storm: $agents agents and $processes processes killed on $volumes volumes; the last: $(tail -n 1 "$work/last")"
+exit $failed
