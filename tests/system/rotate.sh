@@ -6,9 +6,9 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build} KILLS=${KILLS:-50} SEED=${SEED:-1}
 work=$(mktemp -d "${TMPDIR:-/dev/shm}/hull-rotate.XXXXXX")
-child=
+child= loop=
 # A driver that is interrupted takes its children with it: they die with their parent.
-trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; rm -rf "$work"' EXIT
+trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null; [ -z "$loop" ] || losetup -d "$loop"; rm -rf "$work"' EXIT
 trap 'exit 2' INT TERM
 failed=0
 driver=$work/driver volume=$work/volume key=$work/key
@@ -42,14 +42,28 @@ check_end() {
 	else say FAIL "$1: cryptsetup: $(head -n 1 "$work/err")"; fi
 }
 
-run "a volume" "$driver" make "$volume" "$key" 64 >/dev/null
-FIGURES=1 run "rotation under load" "$driver" calm "$volume" "$key"
-check_end "rotation under load"
-run "agents that all end" "$driver" stuck "$volume" "$key"
-check_end "agents that all end"
+# everything WHAT KILLS
+everything() {
+	run "$1: a volume" "$driver" make "$volume" "$key" 64 >/dev/null || say FAIL "$1: make: $(tail -n 1 "$work/err")"
+	FIGURES=1 run "$1: rotation under load" "$driver" calm "$volume" "$key"
+	check_end "$1: rotation under load"
+	run "$1: agents that all end" "$driver" stuck "$volume" "$key"
+	check_end "$1: agents that all end"
+	"$driver" make "$volume" "$key" 32 2>"$work/err" || say FAIL "$1: storm: $(tail -n 1 "$work/err")"
+	run "$1: storm" "$driver" storm "$volume" "$key" "$SEED" "$2"
+	run "$1: storm: to the end" "$driver" calm "$volume" "$key" >/dev/null || say FAIL "$1: storm: last rotation: $(tail -n 1 "$work/err")"
+	check_end "$1: storm"
+}
 
-"$driver" make "$volume" "$key" 32 2>"$work/err" || say FAIL "storm: $(tail -n 1 "$work/err")"
-run "storm" "$driver" storm "$volume" "$key" "$SEED" "$KILLS"
-run "storm: to the end" "$driver" calm "$volume" "$key" >/dev/null || say FAIL "storm: last rotation: $(tail -n 1 "$work/err")"
-check_end "storm"
+everything file "$KILLS"
+# A device is claimed (O_EXCL) by hull-hv and, while it rotates, by libcryptsetup.
+truncate -s 96M "$work/backing"
+if loop=$(losetup --find --show "$work/backing" 2>"$work/err"); then
+	volume=$work/device
+	ln -s "$loop" "$volume"
+	everything device $((KILLS / 5 + 1))
+else
+	loop=
+	echo "SKIP device: no loop device can be had here: $(tail -n 1 "$work/err")"
+fi
 exit $failed
