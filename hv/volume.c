@@ -223,6 +223,9 @@ static int open_snapshot(struct volume *v, const struct placement_volume *from, 
 	do
 		r = block_snapshot_open(v->snapshot, from->snapshot, false, err);
 	while (keep_waiting(&p, from->snapshot, r, err));
+	if (r == -ENOENT)
+		return err_set(err, r, "snapshot %s is not there, and a start without it would end it: correct volume.%s.snapshot, or take "
+			       "it out if the snapshot is not needed", from->snapshot, v->name);
 	return r;
 }
 
