@@ -31,7 +31,8 @@ int block_file_fd(const struct block *b);
 
 /*
  * A device is held exclusively (O_EXCL), which keeps it from being mounted, and also from a helper that must open it so. Let go
- * of that and take it again: requests go on meanwhile, and the locks (lib/filelock.h) stay. Files have no claim, nor have other layers.
+ * of that and take it again: requests go on meanwhile, and the locks (lib/filelock.h) stay. Files have no claim, nor have other
+ * layers.
  * -EBUSY: somebody else holds it now.
  */
 void block_file_release_claim(struct block *b);

@@ -18,7 +18,8 @@ int block_snapshot_create(struct block *lower, struct loop *loop, struct block *
 /*
  * Open (or, with create, begin) the snapshot kept in the file store_path. Beginning waits for what is in flight and flushes the
  * volume. -EINVAL: foreign, damaged or of another volume; -EEXIST: create finds a file; -ENOENT: there is none to open;
- * -EBUSY: one is open already, or the store is in use; -EINPROGRESS: a roll-back of it has begun. A broken one is opened, says so in the log, and keeps nothing.
+ * -EBUSY: one is open already, or the store is in use; -EINPROGRESS: a roll-back of it has begun. A broken one is opened, says so
+ * in the log, and keeps nothing.
  */
 int block_snapshot_open(struct block *b, const char *store_path, bool create, struct err *err) must_check;
 

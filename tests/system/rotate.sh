@@ -42,26 +42,26 @@ check_end() {
 	else say FAIL "$1: cryptsetup: $(head -n 1 "$work/err")"; fi
 }
 
-# everything WHAT KILLS
+# everything WHAT KILLS MIB: of the storm's volume
 everything() {
 	run "$1: a volume" "$driver" make "$volume" "$key" 64 >/dev/null || say FAIL "$1: make: $(tail -n 1 "$work/err")"
 	FIGURES=1 run "$1: rotation under load" "$driver" calm "$volume" "$key"
 	check_end "$1: rotation under load"
 	run "$1: agents that all end" "$driver" stuck "$volume" "$key"
 	check_end "$1: agents that all end"
-	"$driver" make "$volume" "$key" 32 2>"$work/err" || say FAIL "$1: storm: $(tail -n 1 "$work/err")"
+	"$driver" make "$volume" "$key" "$3" 2>"$work/err" || say FAIL "$1: storm: $(tail -n 1 "$work/err")"
 	run "$1: storm" "$driver" storm "$volume" "$key" "$SEED" "$2"
 	run "$1: storm: to the end" "$driver" calm "$volume" "$key" >/dev/null || say FAIL "$1: storm: last rotation: $(tail -n 1 "$work/err")"
 	check_end "$1: storm"
 }
 
-everything file "$KILLS"
+everything file "$KILLS" 32
 # A device is claimed (O_EXCL) by hull-hv and, while it rotates, by libcryptsetup.
-truncate -s 96M "$work/backing"
+truncate -s 80M "$work/backing"
 if loop=$(losetup --find --show "$work/backing" 2>"$work/err"); then
 	volume=$work/device
 	ln -s "$loop" "$volume"
-	everything device $((KILLS / 5 + 1))
+	everything device $((KILLS / 5 + 1)) 64	# a device is taken as it is, with 16 MiB for the header
 else
 	loop=
 	echo "SKIP device: no loop device can be had here: $(tail -n 1 "$work/err")"

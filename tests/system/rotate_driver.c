@@ -473,8 +473,9 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 			return 1;
 		}
 	}
-	printf("%u agents killed, %u processes killed (%u with an agent), %u lives failed, %u rotations, %" PRIu64 " requests, longest request %.0f ms\n",
-		m->agents_killed, m->processes_killed, m->orphans, failed, m->rotations, m->requests, (double)m->longest_ns / 1e6);
+	printf("%u agents killed, %u processes killed (%u with an agent), %u lives failed, %u rotations, %" PRIu64 " requests, "
+		"longest request %.0f ms\n", m->agents_killed, m->processes_killed, m->orphans, failed, m->rotations, m->requests,
+		(double)m->longest_ns / 1e6);
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <liburing.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include "tests/unit/hv/block/file_rig.h"
@@ -258,7 +259,35 @@ static void unsuitable_files_are_refused(void)
 	check(!b);
 }
 
+/*
+ * A worker of the kernel that is late sets the sign of deferred work when the owner has taken that work already. The owner must not
+ * ask for it until the end of days.
+ */
+static void a_sign_of_work_without_work_is_left_alone(void)
+{
+	const char *path = make_file("sign", SIZE);
+	uint8_t data[4096] = { 1 };
+	struct err err = { 0 };
+	struct io_uring *ring;
+	struct block *b;
+
+	if (block_file_open_engine(path, false, BLOCK_FILE_URING, NULL, &b, &err)) {
+		suite_note("no io_uring here: %s", err.text);
+		return;
+	}
+	ring = container_of(b, struct file, b)->engine_data;
+	alarm(20);
+	__atomic_or_fetch(ring->sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+	block_file_poll(b);
+	check_eq(run(b, BLOCK_WRITE, 0, data, sizeof data, false), 0);
+	__atomic_or_fetch(ring->sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+	check_eq(run(b, BLOCK_FLUSH, 0, NULL, 0, false), 0);
+	alarm(0);
+	block_free(b);
+}
+
 static const struct test tests[] = {
+	{ "a sign of work without work is left alone", a_sign_of_work_without_work_is_left_alone },
 	{ "reads, writes, flushes, discards and zeroes", reads_and_writes },
 	{ "long scatter lists are cut", long_scatter_lists_are_cut },
 	{ "more requests than fit wait", more_requests_than_fit_wait },
