@@ -204,14 +204,17 @@ hv_agent() {
 	verdict "hull-lma has given a volume's key to a server's agent" $? "$(tail -n 1 "$work/hv.log")"
 	agent=$(cat "$work/agent")
 	timeout 20 bash -c 'until grep -q "^Name:.*hull$" "/proc/$1/status" && [ "$(cut -d" " -f1 "/proc/$1/syscall")" = 257 ]; do :; done' _ "$agent" 2>/dev/null
+	printf '%s' "$work/token" >"$work/path"
+	"$leak" scan "$work/path" -- "pid:$agent" >/dev/null
+	verdict "control: a path that the agent was told is in its memory" $(($? != 1)) "the search did not find it"
 	found=$("$leak" stray "${hv_secrets[@]}" "${aes[@]}" -- "pid:$agent")
 	verdict "the agent has keys only in memory that is locked and kept from core files" $? "$found"
 	found=$("$leak" scan "${hv_secrets[@]}" "${secrets[@]}" -- "/proc/$agent/cmdline" "/proc/$agent/environ" "/proc/$hv/cmdline" "/proc/$hv/environ")
 	verdict "no key in command lines and environments of server and agent" $? "$found"
-	cat "$work/sda.key" >"$work/key.fifo"
+	timeout 20 bash -c 'cat "$1" >"$2"' _ "$work/sda.key" "$work/key.fifo"
 }
 hv_memory() {
-	hv_wait '! "$1" scan "$3/sector" -- "pid:$2" >"$3/out" 2>&1'
+	hv_wait '! "$1" stray "$3/sector" -- "pid:$2" >"$3/out" 2>&1'
 	verdict "control: the guest runs, and what it read from its encrypted disk is found in its memory" $? "$(tail -n 1 "$work/hv.log")"
 	! pgrep -P "$hv" >/dev/null && [ ! -e "/proc/$agent" ]
 	verdict "the agent has ended then" $? "process $agent runs"
@@ -227,11 +230,12 @@ hv_memory() {
 	fi
 	found=$("$leak" stray "${hv_secrets[@]}" "${aes[@]}" -- "pid:$hv")
 	verdict "keys and round keys stand only in memory that is locked and kept from core files; none in the guest's" $? "$found"
-	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" "$work/root" -- "pid:$lma" | grep -v "holds $work/root as bytes ")
-	[ -z "$found" ]
+	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" -- "pid:$lma")
 	verdict "hull-lma does not have a key any more that it gave away, nor the token" $? "$found"
+	"$leak" scan "$work/root" -- "pid:$lma" >/dev/null
+	verdict "control: hull-lma has the root key" $(($? != 1)) "the search did not find it"
 	found=$("$leak" stray "$work/root" -- "pid:$lma")
-	verdict "hull-lma has the root key only in locked memory" $? "$found"
+	verdict "only in memory that is locked and kept from core files" $? "$found"
 	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" -- "pid:$$" "pid:$holder_too" "pid:$bystander")
 	verdict "no key of the server in processes that have nothing to do with it" $? "$found"
 }
