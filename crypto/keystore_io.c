@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include "crypto/keystore_priv.h"
+#include "lib/folder.h"
 #include "lib/scope.h"
 
 enum { LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 10 };
@@ -105,20 +106,6 @@ static int write_all(int fd, const uint8_t *data, size_t len)
 	return 0;
 }
 
-static int sync_folder(const char *path)
-{
-	auto_free char *folder = strdup(path);
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	auto_close int fd = -1;
-
-	if (!folder)
-		return -ENOMEM;
-	if (slash)
-		slash[slash == folder] = 0;
-	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) ? -errno : 0;
-}
-
 static int rename_fresh(const char *from, const char *to)
 {
 	if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
@@ -157,6 +144,6 @@ int io_replace(const char *path, const void *data, size_t len, bool fresh, struc
 		unlink(tmp);
 		return err_set(err, rc, "%s: is not changed: %s", path, strerror(-rc));
 	}
-	rc = sync_folder(path);
+	rc = folder_sync(path);
 	return rc ? err_set(err, -ESTALE, "%s: is changed, but its folder cannot be synced: %s", path, strerror(-rc)) : 0;
 }

@@ -15,7 +15,8 @@
 #include "lib/scope.h"
 
 enum { BINARY = 4096, SEQID_AT = 16, CHECKSUM_NAME_AT = 72, SALT_AT = 104, SALT = 64, OFFSET_AT = 256,
-	CHECKSUM_AT = 448, CHECKSUM = 64, AREAS = 16 << 20 };
+	CHECKSUM_AT = 448, CHECKSUM = 64,
+	AREAS = 256 << 20 };	/* more than both copies and key slots at their largest: 4 + 4 + 128 MiB */
 
 /* ---- the JSON without the rotation */
 

@@ -136,6 +136,21 @@ static uint64_t work(const json_t *kdf)
 	return (memory & UINT32_MAX) * (time & UINT32_MAX);
 }
 
+static void note_digest(struct luks_json *j, const json_t *digest, int d)
+{
+	json_int_t rounds = json_integer_value(json_object_get(digest, "iterations"));
+	const char *value = json_string_value(json_object_get(digest, "digest"));
+
+	if (rounds < 0 || rounds > UINT32_MAX)
+		rounds = UINT32_MAX;
+	if ((uint32_t)rounds > j->digest_rounds)
+		j->digest_rounds = (uint32_t)rounds;
+	if (bits_of(json_object_get(digest, "segments")))
+		j->digests_used |= BIT(d);
+	if (value && d == j->segment[0].digest)
+		snprintf(j->key_mark, sizeof j->key_mark, "%s", value);
+}
+
 static void parse_slots(const json_t *root, struct luks_json *j)
 {
 	const char *id;
@@ -160,8 +175,7 @@ static void parse_slots(const json_t *root, struct luks_json *j)
 
 		if (d < 0)
 			continue;
-		if (bits_of(json_object_get(digest, "segments")))
-			j->digests_used |= BIT(d);
+		note_digest(j, digest, d);
 		for (int i = 0; i < LUKS_SLOTS; i++)
 			if (slots & BIT(i))
 				j->slot_digest[i] = d;

@@ -219,6 +219,10 @@ int luks_session_unlock(struct luks_session *s, const struct luks_json *j, uint3
 	unsigned unbearable = 0, tried = 0;
 	size_t room = *len;
 
+	/* It is checked after a slot has opened, so with the right key. */
+	if ((j ? j->digest_rounds : s->probe.digest_rounds) > PBKDF2_MAX)
+		return err_set(err, -ENOTSUP, "%s: its volume key's digest asks for more time than is allowed: no LUKS program wrote that", path);
+
 	for (int i; (i = cheapest(j, slots)) >= 0; slots &= ~BIT(i)) {
 		int rc;
 

@@ -17,6 +17,7 @@ struct luks_probe {
 	bool primary_ok, secondary_ok;	/* LUKS2: copies with a right checksum */
 	bool marks;			/* a LUKS magic stands where one should */
 	uint64_t seqid[2];
+	uint32_t digest_rounds;		/* LUKS1: PBKDF2's, of the volume key's digest */
 	char label[48], uuid[LUKS_UUID_MAX];
 };
 /* Opens a regular file or block device; anything else is -EINVAL (-EISDIR) with a message. size may be NULL. */
@@ -59,6 +60,8 @@ struct luks_json {
 	uint32_t slots;			/* bits: key slots of type luks2 */
 	int slot_digest[LUKS_SLOTS];	/* -1: none */
 	uint32_t digests_used;		/* bits: digests with segments */
+	uint32_t digest_rounds;		/* the most that one asks for */
+	char key_mark[96];		/* digest of the first segment's key: another one is another key's */
 	bool ignored[LUKS_SLOTS];	/* priority 0 */
 	uint64_t slot_work[LUKS_SLOTS];	/* for trying the cheap ones first */
 	bool importing;

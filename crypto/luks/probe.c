@@ -15,7 +15,7 @@
 #include "lib/buf.h"
 #include "lib/scope.h"
 
-enum { BINARY = 4096, CHECKSUM_AT = 448, CHECKSUM = 64, COPY_MAX = 4 << 20, COPY_MIN = 16384 };
+enum { ONE_ROUNDS_AT = 164, BINARY = 4096, CHECKSUM_AT = 448, CHECKSUM = 64, COPY_MAX = 4 << 20, COPY_MIN = 16384 };
 
 static const uint8_t magic_first[6] = "LUKS\xba\xbe", magic_second[6] = "SKUL\xba\xbe";
 
@@ -127,6 +127,7 @@ int luks_probe_fd(int fd, const char *path, struct luks_probe *probe, struct err
 	if (n >= 8 && !memcmp(data, magic_first, sizeof magic_first) && get_be16(data + 6) == 1) {
 		probe->version = 1;
 		probe->marks = probe->primary_ok = true;
+		probe->digest_rounds = n >= ONE_ROUNDS_AT + 4 ? get_be32(data + ONE_ROUNDS_AT) : 0;
 		return 0;
 	}
 	probe->primary_ok = luks_probe_copy(data, (size_t)n, 0, probe);

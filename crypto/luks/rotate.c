@@ -340,56 +340,81 @@ int luks_rotate(const struct luks_place *at, const struct luks_rotation *how, co
 
 /* ---- after a cut */
 
-static bool is_complete(const struct luks_json *j)
+/* With --keep-key `cryptsetup reencrypt` has old and new under one key, and one digest: whoever erases the old one erases all. */
+static bool is_rotation(const struct luks_json *j)
 {
-	return j->segment_count == 1 && j->segment[0].digest == j->backup_final && !j->segment[0].len;
+	return j->backup_previous >= 0 && j->backup_final >= 0 && j->backup_previous != j->backup_final;
 }
 
-static int finish(struct luks_session *s, struct luks_json *j, struct err *err)
+static bool is_complete(const struct luks_json *j)
+{
+	return is_rotation(j) && j->segment_count == 1 && j->segment[0].digest == j->backup_final && !j->segment[0].len;
+}
+
+enum work { NOTHING, RECOVER, FINISH };
+
+static int find_work(struct luks_session *s, const struct luks_json *j, enum work *work, struct err *err)
+{
+	const char *path = luks_place_header(s->at);
+	crypt_reencrypt_info state = crypt_reencrypt_status(s->cd, NULL);
+
+	*work = NOTHING;
+	if (state == CRYPT_REENCRYPT_NONE)
+		return 0;
+	if (state != CRYPT_REENCRYPT_CLEAN && state != CRYPT_REENCRYPT_CRASH)
+		return err_set(err, -EINVAL, "%s: says that it is being re-encrypted, but not how: bring back a backup of the header", path);
+	if (!is_rotation(j) && (state == CRYPT_REENCRYPT_CRASH || j->backup_previous == j->backup_final))
+		return err_set(err, -ENOTSUP, "%s: is being re-encrypted in a way that is no rotation: "
+			"finish it with `cryptsetup reencrypt --resume-only`", path);
+	*work = state == CRYPT_REENCRYPT_CRASH ? RECOVER : is_complete(j) ? FINISH : NOTHING;
+	return 0;
+}
+
+/* Open for writing, under the lock, and read again: what was read before may have changed until the lock was ours. */
+static int reopen(struct luks_session *s, struct luks_json *j, struct err *err)
 {
 	const struct luks_place *at = s->at;
 	int rc;
 
 	luks_session_close(s);
 	rc = luks_session_open(s, at, true, err);
-	if (!rc)
-		rc = luks_session_finish(s, j, err);
-	if (rc)
-		return rc;
-	luks_session_close(s);
-	rc = luks_session_open(s, at, true, err);
 	return rc ? rc : luks_session_json(s, j, err);
 }
 
-int luks_session_recover(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err)
+static int recover_zone(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err)
 {
 	struct crypt_params_reencrypt params = { .flags = CRYPT_REENCRYPT_RECOVERY };
-	const struct luks_place *at = s->at;
-	int old, fresh, rc;
+	int old, fresh, rc = slot_for(s, j, j->backup_previous, key, &old, err);
 
-	switch (crypt_reencrypt_status(s->cd, NULL)) {
-	case CRYPT_REENCRYPT_NONE:
-		return 0;
-	case CRYPT_REENCRYPT_CLEAN:
-		return is_complete(j) ? finish(s, j, err) : 0;
-	case CRYPT_REENCRYPT_CRASH:
-		break;
-	default:
-		return err_set(err, -EINVAL, "%s: says that it is being re-encrypted, but not how: bring back a backup of the header",
-			luks_place_header(at));
-	}
-	rc = slot_for(s, j, j->backup_previous, key, &old, err);
 	if (!rc)
 		rc = slot_for(s, j, j->backup_final, key, &fresh, err);
-	if (rc)
-		return rc;
-	luks_session_close(s);
-	rc = luks_session_open(s, at, true, err);
 	if (rc)
 		return rc;
 	rc = crypt_reencrypt_init_by_passphrase(s->cd, NULL, (const char *)key->data, key->len, old, fresh, NULL, NULL, &params);
 	if (rc < 0)
 		return luks_session_fail(s, rc, err, "the rotation that was cut short cannot be recovered");
-	rc = luks_session_json(s, j, err);
-	return rc || !is_complete(j) || crypt_reencrypt_status(s->cd, NULL) == CRYPT_REENCRYPT_NONE ? rc : finish(s, j, err);
+	return luks_session_json(s, j, err);
+}
+
+int luks_session_recover(struct luks_session *s, struct luks_json *j, const struct secret *key, struct err *err)
+{
+	enum work work;
+	int rc = find_work(s, j, &work, err);
+
+	if (rc || work == NOTHING)
+		return rc;
+	rc = reopen(s, j, err);
+	if (!rc)
+		rc = find_work(s, j, &work, err);
+	if (!rc && work == RECOVER) {
+		rc = recover_zone(s, j, key, err);
+		if (!rc)
+			rc = find_work(s, j, &work, err);
+	}
+	if (!rc && work == FINISH) {
+		rc = luks_session_finish(s, j, err);
+		if (!rc)
+			rc = reopen(s, j, err);
+	}
+	return rc;
 }

@@ -2,9 +2,12 @@
 /* Key slots of a volume that is there, backups of its header, and the mark of an unfinished import. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "crypto/luks/luks_priv.h"
 #include "lib/bits.h"
+#include "lib/folder.h"
 #include "lib/scope.h"
 
 static int refuse_rotating(struct luks_session *s, struct err *err)
@@ -70,27 +73,55 @@ int luks_remove_key(const struct luks_place *at, int slot, struct err *err)
 	return rc < 0 ? luks_session_fail(&s, rc, err, "the key slot cannot be erased") : 0;
 }
 
+/* What is in the file is whole and of one moment: who adds a key or begins a rotation meanwhile moves the sequence number on. */
+static int check_moment(const struct luks_session *s, const char *file, struct err *err)
+{
+	struct luks_probe now;
+	int fd = luks_open_file(luks_place_header(s->at), O_RDONLY, NULL, err), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = luks_probe_fd(fd, luks_place_header(s->at), &now, err);
+	close(fd);
+	if (!rc && (now.seqid[0] != s->probe.seqid[0] || now.seqid[1] != s->probe.seqid[1]))
+		rc = err_set(err, -EBUSY, "%s: its header was changed while it was saved; try again", s->at->volume);
+	if (rc)
+		return rc;
+	fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	rc = fd < 0 || fsync(fd) ? err_set(err, -errno, "%s: %s", file, strerror(errno)) : 0;
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
 int luks_backup_header(const struct luks_place *at, const char *path, struct err *err)
 {
 	auto_session struct luks_session s = { .lock_fd = -1 };
-	int fd, rc = luks_session_open(&s, at, false, err);
+	auto_free char *fresh = NULL;
+	struct stat st;
+	int rc = luks_session_open(&s, at, false, err);
 
 	if (!rc)
 		rc = refuse_rotating(&s, err);
 	if (rc)
 		return rc;
-	if (!access(path, F_OK))
+	if (!lstat(path, &st))
 		return err_set(err, -EEXIST, "%s: is there already", path);
-	rc = crypt_header_backup(s.cd, NULL, path);
-	if (rc < 0) {
-		unlink(path);
-		return luks_session_fail(&s, rc, err, "the backup cannot be written");
+	if (asprintf(&fresh, "%s.%d.new", path, (int)getpid()) < 0) {
+		fresh = NULL;
+		return err_set(err, -ENOMEM, "%s: out of memory", path);
 	}
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 || fsync(fd) ? err_set(err, -errno, "%s: %s", path, strerror(errno)) : 0;
-	if (fd >= 0)
-		close(fd);
-	return rc;
+	unlink(fresh);
+	rc = crypt_header_backup(s.cd, NULL, fresh);
+	rc = rc < 0 ? luks_session_fail(&s, rc, err, "the backup cannot be written") : check_moment(&s, fresh, err);
+	if (!rc && renameat2(AT_FDCWD, fresh, AT_FDCWD, path, RENAME_NOREPLACE))
+		rc = err_set(err, -errno, "%s: %s", path, strerror(errno));
+	if (rc) {
+		unlink(fresh);
+		return rc;
+	}
+	rc = folder_sync(path);
+	return rc ? err_set(err, rc, "%s: is written, but its folder cannot be synced: %s", path, strerror(-rc)) : 0;
 }
 
 /* The backup is a header of LUKS, and of this volume if that still says which it is. */
@@ -111,6 +142,37 @@ static int check_backup(const struct luks_session *s, const char *path, struct l
 	return 0;
 }
 
+/* The digest of the key that a header's data are under; "": not known. *rotating: under two. */
+static void read_mark(const struct luks_place *at, char mark[96], bool *rotating)
+{
+	auto_session struct luks_session s = { .lock_fd = -1 };
+	struct luks_json j;
+
+	*mark = 0;
+	*rotating = false;
+	if (luks_session_open(&s, at, false, NULL) || !luks_session_is2(&s) || luks_session_json(&s, &j, NULL))
+		return;
+	snprintf(mark, 96, "%s", j.key_mark);
+	*rotating = crypt_reencrypt_status(s.cd, NULL) != CRYPT_REENCRYPT_NONE;
+}
+
+/* A header that is good is not given up for one whose key opens nothing of what the volume holds. */
+static int check_key(const struct luks_place *at, const char *path, struct err *err)
+{
+	const struct luks_place now = { .volume = at->volume, .header = at->header, .locked = true },
+		then = { .volume = path, .locked = true };
+	char mark[96], saved[96];
+	bool rotating, other;
+
+	read_mark(&now, mark, &rotating);
+	if (rotating)
+		return err_set(err, -EBUSY, "%s: its key is being rotated: finish that first (hull volume rotate)", luks_place_header(at));
+	read_mark(&then, saved, &other);
+	if (*mark && *saved && strcmp(mark, saved))
+		return err_set(err, -EINVAL, "%s: is from before the volume's key was rotated: with it nobody could read the volume", path);
+	return 0;
+}
+
 int luks_restore_header(const struct luks_place *at, const char *path, struct err *err)
 {
 	auto_session struct luks_session s = { .lock_fd = -1 };
@@ -119,6 +181,8 @@ int luks_restore_header(const struct luks_place *at, const char *path, struct er
 
 	if (!rc)
 		rc = check_backup(&s, path, &backup, err);
+	if (!rc)
+		rc = check_key(at, path, err);
 	if (rc)
 		return rc;
 	rc = crypt_header_restore(s.cd, backup.version == 1 ? CRYPT_LUKS1 : CRYPT_LUKS2, path);

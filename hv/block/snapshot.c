@@ -343,7 +343,7 @@ static int resume(struct snapshot *s, struct block *file, const char *path, stru
 	if (r)
 		return r;
 	if (s->store->st.state == SNAP_ROLLING_BACK)
-		return err_set(err, -EBUSY, "a roll-back of the volume has begun; finish it with `hull-hv --roll-back`");
+		return err_set(err, -EINPROGRESS, "a roll-back of the volume has begun; finish it with `hull volume roll-back`");
 	if (s->store->st.state == SNAP_BROKEN)
 		log_warn("snapshot %s is broken (%s) and keeps nothing any more; drop it", path ? path : "",
 			strerror(-s->store->st.reason));
@@ -367,6 +367,18 @@ int snap_open_on(struct block *b, struct block *file, const char *path, bool cre
 	return r;
 }
 
+/* What a drop has left is no snapshot: one can be made in its place, and a start goes on without. */
+static int open_file(struct snapshot *s, struct block *file, const char *path, bool create, struct err *err)
+{
+	int r = snap_open_on(&s->b, file, path, create, err);
+
+	if (!r && s->store->st.state == SNAP_DROPPED) {
+		log_warn("snapshot %s was dropped: take it out of the placement, then delete the file; going on without", path);
+		close_store(s);
+	}
+	return r;
+}
+
 int block_snapshot_open(struct block *b, const char *path, bool create, struct err *err)
 {
 	struct snapshot *s = container_of(b, struct snapshot, b);
@@ -377,12 +389,14 @@ int block_snapshot_open(struct block *b, const char *path, bool create, struct e
 		return err_set(err, -EBUSY, "the volume has a snapshot already: %s", s->store->path ? s->store->path : "");
 	if (b->lower->readonly)
 		return err_set(err, -EROFS, "the volume is read-only: there is nothing to keep");
-	if (create)
+	if (create && snap_store_is_mark(path))
+		r = snap_store_delete(path);
+	if (create && !r)
 		r = snap_store_create_file(path, b->size, err);
 	if (r)
 		return err_prefix(err, "snapshot %s", path);
 	r = block_file_open(path, false, s->loop, &file, err);
-	r = r ? r : snap_open_on(b, file, path, create, err);
+	r = r ? r : open_file(s, file, path, create, err);
 	if (r && create)
 		unlink(path);
 	return r ? err_prefix(err, "snapshot %s", path) : 0;
@@ -399,7 +413,25 @@ bool block_snapshot_info(const struct block *b, struct block_snapshot_info *info
 	return true;
 }
 
-int block_snapshot_drop(struct block *b, struct err *err)
+/* False: it must be deleted then. */
+static bool leave_mark(struct snap_store *st)
+{
+	struct err err = { 0 };
+
+	st->st.state = SNAP_DROPPED;
+	st->st.groups = st->st.rolled = 0;
+	st->st.reason = 0;
+	if (snap_store_write_status(st, &err)) {
+		log_warn("snapshot %s: %s; it is deleted, and the next start would miss it", st->path, err.text);
+		return false;
+	}
+	/* Only room is lost when this fails: it counts as dropped already. */
+	if (truncate(st->path, SNAP_GROUPS_OFF))
+		log_warn("snapshot %s: was dropped, but keeps its size: %s", st->path, strerror(errno));
+	return true;
+}
+
+int block_snapshot_drop(struct block *b, bool mark, struct err *err)
 {
 	struct snapshot *s = container_of(b, struct snapshot, b);
 	int r = 0;
@@ -407,7 +439,7 @@ int block_snapshot_drop(struct block *b, struct err *err)
 	if (!s->store)
 		return err_set(err, -ENOENT, "the volume has no snapshot");
 	block_drain(b);
-	if (s->store->path)
+	if (s->store->path && !(mark && leave_mark(s->store)))
 		r = snap_store_delete(s->store->path);
 	if (r)
 		return err_set(err, r, "snapshot %s cannot be deleted: %s", s->store->path, strerror(-r));

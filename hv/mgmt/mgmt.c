@@ -80,7 +80,7 @@ int mgmt_rotate(struct machine *m, struct volume *v, uint64_t conn, struct err *
 {
 	struct rotation *r = mgmt_rotation(m, v);
 	struct block_snapshot_info info;
-	struct rotate_config c = { .loop = m->loop, .crypt = v->crypt, .name = v->name, .path = v->path, .header = v->header,
+	struct rotate_config c = { .loop = m->loop, .crypt = v->crypt, .base = v->base, .name = v->name, .path = v->path, .header = v->header,
 		.key = &v->key, .load = load, .event = on_event, .ctx = r };
 	int rc;
 

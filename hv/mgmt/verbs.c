@@ -161,13 +161,20 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 
 static int do_snapshot_drop(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
 {
+	struct block_snapshot_info info;
+	const char *placed = NULL;
 	struct volume *v;
 	int r = get_volume(ctx, request, &v, err);
 
 	if (r)
 		return r;
-	r = block_snapshot_drop(v->snapshot, err);
-	return r ? err_prefix(err, "volume %s", v->name) : give(json_pack("{sb}", "placed", placed_store(ctx, v) != NULL), ok, err);
+	/* A start with the key that is still there must not miss the store. */
+	if (block_snapshot_info(v->snapshot, &info)) {
+		placed = placed_store(ctx, v);
+		placed = placed && !strcmp(placed, info.store) ? placed : NULL;
+	}
+	r = block_snapshot_drop(v->snapshot, placed, err);
+	return r ? err_prefix(err, "volume %s", v->name) : give(json_pack("{sb}", "placed", placed != NULL), ok, err);
 }
 
 /* ---- disks and power */

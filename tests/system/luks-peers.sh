@@ -84,6 +84,18 @@ check "Hull reads it afterwards" "$hull" volume export turn turn.out --key file:
 check "the same bytes after the rotation" same turn.out plain
 check "cryptsetup opens it afterwards" cs open --test-passphrase turn --key-file key
 
+# ---- a re-encryption under the same key, which only cryptsetup knows: Hull must leave it alone, and every key slot with it
+check "Hull makes a volume of 512-byte sectors" "$hull" volume format kept --key file:key --size "$size" --sector 512 --random-key
+check "and fills it too" "$hull" volume import plain kept --key file:key
+check "cryptsetup begins to change its sectors" cs reencrypt --init-only --force-offline-reencrypt --keep-key --sector-size 4096 "${quick[@]}" --key-file key kept
+cp kept kept.before
+check "Hull refuses to open it" grep -q 'in a way that is no rotation' <("$hull" volume open kept --key file:key 2>&1)
+check "Hull refuses to rotate it" grep -q 'in a way that is no rotation' <("$hull" volume rotate kept --key file:key 2>&1)
+check "and has changed nothing" same kept kept.before
+check "cryptsetup finishes it" cs reencrypt --resume-only --force-offline-reencrypt --key-file key kept
+check "Hull reads it then" "$hull" volume export kept kept.out --key file:key
+check "the same bytes under the same key" same kept.out plain
+
 # ---- LUKS1: QEMU and nbdkit read and write the same format in user space
 secret=(--object secret,id=k,file=words)
 by_qemu() { qemu-img convert "${secret[@]}" --image-opts "driver=luks,file.filename=$1,key-secret=k" -O raw "$1.qemu" && same "$1.qemu" plain; }

@@ -123,6 +123,7 @@ check "a header that was only copied still opens" "$hull" volume open v --key fi
 hostile "a cipher that is not served" "v: is encrypted with aes-cbc-essiv:sha256; Hull serves aes-xts-plain64" 's/"encryption":"aes-xts-plain64","sector/"encryption":"aes-cbc-essiv:sha256","sector/'
 hostile "Argon2id that wants 2 TiB" "v: the key opens none of 0 key slots; 1 more ask for more memory or time than is allowed" 's/"memory":32/"memory":2147483647/'
 hostile "Argon2id that takes years" "v: the key opens none of 0 key slots; 1 more ask for more memory or time than is allowed" 's/"time":4,"memory":32/"time":2147483647,"memory":4000000/'
+hostile "a digest that takes hours" "v: its volume key's digest asks for more time than is allowed: no LUKS program wrote that" 's/"iterations":1000/"iterations":4294967295/'
 hostile "data beyond the volume" "v: is cut off: its header speaks of 100000000003584 bytes, and it has 25165824" 's/"offset":"16777216"/"offset":"99999999999488"/'
 hostile "sectors of 3 bytes" "$nonsense" 's/"sector_size":4096/"sector_size":3/'
 hostile "a feature nobody knows" 'v: needs a feature that is not known here: "surprise"' 's/"keyslots_size":/"requirements":{"mandatory":["surprise"]},"keyslots_size":/'

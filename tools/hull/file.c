@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "lib/folder.h"
 #include "lib/scope.h"
 #include "tools/hull/hull.h"
 
@@ -35,20 +36,6 @@ static int write_all(int fd, const char *data, size_t len)
 	return fsync(fd) ? -errno : 0;
 }
 
-static int sync_folder(const char *path)
-{
-	auto_free char *folder = strdup(path);
-	char *slash = folder ? strrchr(folder, '/') : NULL;
-	auto_close int fd = -1;
-
-	if (!folder)
-		return -ENOMEM;
-	if (slash)
-		slash[slash == folder] = 0;
-	fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 || fsync(fd) ? -errno : 0;
-}
-
 int file_replace(const char *path, const void *data, size_t len, struct err *err)
 {
 	auto_free char *tmp = NULL;
@@ -71,6 +58,6 @@ int file_replace(const char *path, const void *data, size_t len, struct err *err
 		unlink(tmp);
 		return err_set(err, rc, "%s: %s", path, strerror(-rc));
 	}
-	rc = sync_folder(path);
+	rc = folder_sync(path);
 	return rc ? err_set(err, rc, "%s: is written but its folder cannot be synced: %s", path, strerror(-rc)) : 0;
 }

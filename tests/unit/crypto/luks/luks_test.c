@@ -170,6 +170,40 @@ static void test_backup(void)
 	drop(&other);
 }
 
+/* Cut short anywhere, a restoration can be run again; until then no key opens what is there by half. */
+static void test_restore_cut(void)
+{
+	static const size_t cuts[] = { 4096, 16384, 20480, 32768, 40960, 300 * 1024 };
+	struct luks_place at = make("luks-restore-cut", 2, 4096);
+	char *saved = strdup(suite_tmp("luks-restore-saved"));
+	struct err err = { .text = "" };
+	struct luks_layout want, got;
+	uint8_t *bytes = malloc(MIB);
+	int fd, from;
+
+	unlink(saved);
+	check_eq(luks_backup_header(&at, saved, &err), 0);
+	check_eq(luks_open(&at, &right, &want, NULL, &err), 0);
+	from = open(saved, O_RDONLY | O_CLOEXEC);
+	check_eq(pread(from, bytes, MIB, 0), MIB);
+	close(from);
+	for (size_t i = 0; i < array_len(cuts); i++) {
+		spoil(at.volume, 0, 512 * 1024);
+		fd = open(at.volume, O_RDWR | O_CLOEXEC);
+		check_eq(pwrite(fd, bytes, cuts[i], 0), cuts[i]);
+		close(fd);
+		if (!luks_open(&at, &right, &got, NULL, &err))
+			check(!memcmp(&got, &want, sizeof got));
+		check_eq(luks_restore_header(&at, saved, &err), 0);
+		check_eq(luks_open(&at, &right, &got, NULL, &err), 0);
+		check(!memcmp(&got, &want, sizeof got));
+	}
+	free(bytes);
+	unlink(saved);
+	free(saved);
+	drop(&at);
+}
+
 static void test_format_refuses(void)
 {
 	struct luks_format how = { .version = 2, .sector = 4096, .cost = luks_cost_key };
@@ -296,6 +330,31 @@ static void test_rotate(void)
 	drop(&at);
 }
 
+/* A header from before a rotation would leave nobody a key to what the volume holds. */
+static void test_restore_old(void)
+{
+	struct luks_place at = make("luks-restore-old", 2, 4096);
+	char *saved = strdup(suite_tmp("luks-restore-before"));
+	struct luks_rotation how = { .key = &right, .zone = MIB };
+	struct steps s = { .stop_after = 2 };
+	struct err err = { .text = "" };
+	struct luks_layout l;
+
+	unlink(saved);
+	check_eq(luks_backup_header(&at, saved, &err), 0);
+	check_eq(luks_rotate(&at, &how, &steps_ops, &s, &err), -EINTR);
+	check_eq(luks_restore_header(&at, saved, &err), -EBUSY);
+	check_says(&err, &at, ": its key is being rotated: finish that first (hull volume rotate)");
+	s = (struct steps){ .stop_after = 100 };
+	check_eq(luks_rotate(&at, &how, &steps_ops, &s, &err), 0);
+	check_eq(luks_restore_header(&at, saved, &err), -EINVAL);
+	check(strstr(err.text, "is from before the volume's key was rotated") != NULL);
+	check_eq(luks_open(&at, &right, &l, NULL, &err), 0);
+	unlink(saved);
+	free(saved);
+	drop(&at);
+}
+
 static void test_rotate_one(void)
 {
 	struct luks_place at = make("luks-rotate1", 1, 512);
@@ -358,6 +417,8 @@ static const struct test luks_tests[] = {
 	{ "key slots", test_slots },
 	{ "damaged copies of the header", test_damage },
 	{ "backup and restore", test_backup },
+	{ "a restoration that is cut short", test_restore_cut },
+	{ "a backup from before a rotation", test_restore_old },
 	{ "format refuses", test_format_refuses },
 	{ "a volume that is cut off", test_truncated },
 	{ "rotation, stopped and gone on with", test_rotate },

@@ -117,7 +117,7 @@ static void passes_on_without_a_store(void)
 	check(!block_snapshot_info(b, &info));
 	check_eq(run_op(b, BLOCK_WRITE, 512, ones, 512), 0);
 	check_eq(f->submits, 1);
-	check_eq(block_snapshot_drop(b, &err), -ENOENT);
+	check_eq(block_snapshot_drop(b, false, &err), -ENOENT);
 	block_free(b);
 }
 
@@ -385,6 +385,35 @@ static void on_progress(void *ctx, uint64_t at, uint64_t total)
 	*last = at;
 }
 
+/* The mark of a drop, and the same when the power went before it was cut short: no snapshot, and no error. */
+static void what_a_drop_leaves(const char *volume, const char *store)
+{
+	struct block_snapshot_info info;
+	struct err err = { 0 };
+	struct block *b = open_chain(volume, store, true, 0, "");
+	struct stat st;
+
+	check_eq(run_op(b, BLOCK_WRITE, 0, ones, 4096), 0);
+	check_eq(block_snapshot_drop(b, true, &err), 0);
+	check(!block_snapshot_info(b, &info));
+	check_eq(run_op(b, BLOCK_WRITE, 20 << 20, ones, sizeof ones), 0);
+	block_free(b);
+	check(!stat(store, &st));
+	check_eq(st.st_size, SNAP_GROUPS_OFF);
+	check_eq(truncate(store, 8 << 20), 0);
+	b = open_chain(volume, store, false, 0, "");
+	check(!block_snapshot_info(b, &info));
+	block_free(b);
+	check_eq(block_snapshot_roll_back(volume, store, NULL, NULL, &err), -ESTALE);
+	check(strstr(err.text, "the snapshot was dropped: nothing of it is left") != NULL);
+	block_free(open_chain(volume, store, true, -EEXIST, "exists already"));
+	check_eq(truncate(store, SNAP_GROUPS_OFF), 0);
+	b = open_chain(volume, store, true, 0, "");
+	check(block_snapshot_info(b, &info));
+	check_eq(block_snapshot_drop(b, false, &err), 0);
+	block_free(b);
+}
+
 static void files_there_and_back(void)
 {
 	enum { LEN = 40 << 20 };
@@ -443,10 +472,11 @@ static void files_there_and_back(void)
 
 	b = open_chain(volume, store, true, 0, "");
 	check_eq(run_op(b, BLOCK_WRITE, 0, ones, 4096), 0);
-	check_eq(block_snapshot_drop(b, &err), 0);
+	check_eq(block_snapshot_drop(b, false, &err), 0);
 	check(access(store, F_OK) && errno == ENOENT);
 	check_eq(run_op(b, BLOCK_WRITE, 1 << 20, ones, 4096), 0);
 	block_free(b);
+	what_a_drop_leaves(volume, store);
 	free(past);
 }
 
