@@ -183,12 +183,13 @@ static void advance(struct file *f, struct file_op *op)
 		file_direct_return(op, (uint64_t)r);
 		op->done += (uint64_t)r;
 	} else if (r >= 0) {
-		op->done = op->req->len;
+		/* Not done before the sync, which may have to be tried again: with the zeroes, from their beginning. */
 		if (op->call == FILE_FALLOCATE && op->req->fua && op->req->op == BLOCK_WRITE_ZEROES) {
 			op->call = FILE_SYNC;
 			start(f, op);
 			return;
 		}
+		op->done = op->req->len;
 	}
 	if (r >= 0 && op->done == op->req->len) {
 		finish(f, op, 0);

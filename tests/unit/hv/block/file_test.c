@@ -258,7 +258,48 @@ static void unsuitable_files_are_refused(void)
 	check(!b);
 }
 
+/* An engine whose first sync is interrupted, as a network file system's may be. */
+static struct file_engine_ops interrupted;
+static struct file_op *(*real_reap)(struct file *f);
+static unsigned syncs;
+
+static struct file_op *reap_interrupted(struct file *f)
+{
+	struct file_op *op = real_reap(f);
+
+	if (op && op->call == FILE_SYNC && !syncs++)
+		op->result = -EINTR;
+	return op;
+}
+
+static void zeroes_stay_inside_when_their_sync_is_tried_again(void)
+{
+	const char *path = make_file("zero-sync", SIZE);
+	struct block *b = open_block(path, BLOCK_FILE_POOL);
+	struct file *f = container_of(b, struct file, b);
+	static uint8_t data[65536], back[65536];
+
+	memset(data, 0x5a, sizeof data);
+	check_eq(run(b, BLOCK_WRITE, 0, data, sizeof data, false), 0);
+	interrupted = *f->engine;
+	real_reap = interrupted.reap;
+	interrupted.reap = reap_interrupted;
+	f->engine = &interrupted;
+	syncs = 0;
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 4096, NULL, 4096, true), 0);
+	check_eq(run(b, BLOCK_READ, 0, back, sizeof back, false), 0);
+	memset(data + 4096, 0, 4096);
+	check(!memcmp(data, back, sizeof data));
+	if (f->no_zero_range)
+		suite_note("no zero range here: zeroes were written");
+	else
+		check_eq(syncs, 2);
+	block_free(b);
+	unlink(path);
+}
+
 static const struct test tests[] = {
+	{ "zeroes stay inside when their sync is tried again", zeroes_stay_inside_when_their_sync_is_tried_again },
 	{ "reads, writes, flushes, discards and zeroes", reads_and_writes },
 	{ "long scatter lists are cut", long_scatter_lists_are_cut },
 	{ "more requests than fit wait", more_requests_than_fit_wait },
