@@ -21,6 +21,8 @@ struct snapshot {
 	struct loop *loop;
 	struct snap_store *store;	/* NULL: requests are only passed on */
 	struct block_req *waiting, **waiting_end;	/* priv[0]: clusters before it need nothing any more */
+	bool closed;			/* what comes is held: the volume is to be still, however busy the guest is */
+	struct block_req *held, **held_end;
 	enum phase phase;
 	bool running;
 	unsigned pending;
@@ -90,6 +92,12 @@ static void submit(struct block *b, struct block_req *req)
 {
 	struct snapshot *s = container_of(b, struct snapshot, b);
 
+	if (s->closed) {
+		req->next = NULL;
+		*s->held_end = req;
+		s->held_end = &req->next;
+		return;
+	}
 	if (!s->store || req->op == BLOCK_READ || req->op == BLOCK_FLUSH) {
 		block_submit(b->lower, req);
 		return;
@@ -103,6 +111,26 @@ static void submit(struct block *b, struct block_req *req)
 	*s->waiting_end = req;
 	s->waiting_end = &req->next;
 	run(s);
+}
+
+static void close_gate(struct snapshot *s)
+{
+	s->closed = true;
+	s->held = NULL;
+	s->held_end = &s->held;
+}
+
+static void open_gate(struct snapshot *s)
+{
+	struct block_req *req = s->held;
+
+	s->closed = false;
+	while (req) {
+		struct block_req *next = req->next;
+
+		submit(&s->b, req);
+		req = next;
+	}
 }
 
 /* ---- a batch */
@@ -361,9 +389,11 @@ int snap_open_on(struct block *b, struct block *file, const char *path, bool cre
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	s->data = s->index + SNAP_BLOCK;
+	close_gate(s);
 	r = create ? begin(s, file, path, err) : resume(s, file, path, err);
 	if (r)
 		close_store(s);
+	open_gate(s);
 	return r;
 }
 
@@ -438,13 +468,16 @@ int block_snapshot_drop(struct block *b, bool mark, struct err *err)
 
 	if (!s->store)
 		return err_set(err, -ENOENT, "the volume has no snapshot");
+	close_gate(s);
 	block_drain(b);
 	if (s->store->path && !(mark && leave_mark(s->store)))
 		r = snap_store_delete(s->store->path);
 	if (r)
-		return err_set(err, r, "snapshot %s cannot be deleted: %s", s->store->path, strerror(-r));
-	close_store(s);
-	return 0;
+		err_set(err, r, "snapshot %s cannot be deleted: %s", s->store->path, strerror(-r));
+	else
+		close_store(s);
+	open_gate(s);
+	return r;
 }
 
 static void free_snapshot(struct block *b)

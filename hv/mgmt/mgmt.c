@@ -102,6 +102,14 @@ int mgmt_rotate(struct machine *m, struct volume *v, uint64_t conn, struct err *
 	return rc ? err_prefix(err, "volume %s", v->name) : 0;
 }
 
+bool mgmt_rotating(struct machine *m, const struct volume *v)
+{
+	const struct rotation *r = mgmt_rotation(m, v);
+	uint64_t boundary;
+
+	return (r->rotate && !rotate_ended(r->rotate)) || (v->crypt && block_crypt_rotating(v->crypt, &boundary));
+}
+
 int mgmt_rotate_stop(struct machine *m, struct volume *v, struct err *err)
 {
 	struct rotation *r = mgmt_rotation(m, v);

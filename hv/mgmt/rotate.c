@@ -424,10 +424,12 @@ int rotate_start(const struct rotate_config *config, struct rotate **out, struct
 	    loop_timer_create(config->loop, on_timer, r, &r->timer))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	rc = rc ? rc : start_agent(r, err);
-	if (rc)
+	if (rc) {
+		block_crypt_fail_zone(config->crypt, -EIO);	/* as it was: nobody will thaw it */
 		rotate_free(r);
-	else
+	} else {
 		*out = r;
+	}
 	return rc;
 }
 

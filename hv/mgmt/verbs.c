@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
-#include "hv/block/crypt.h"
 #include "hv/block/limit.h"
 #include "hv/block/meter.h"
 #include "hv/block/snapshot.h"
@@ -141,7 +140,6 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 	const char *store = json_string_value(json_object_get(request, "store")), *placed;
 	struct machine *m = ctx;
 	struct volume *v;
-	uint64_t boundary;
 	int r = get_volume(m, request, &v, err);
 
 	if (r)
@@ -150,7 +148,7 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 	store = store ? store : placed;
 	if (!store)
 		return err_set(err, -EINVAL, "name a store, or set volume.%s.snapshot in the placement", v->name);
-	if (v->crypt && block_crypt_rotating(v->crypt, &boundary))
+	if (mgmt_rotating(m, v))
 		return err_set(err, -EBUSY, "volume %s: its key is being rotated; a snapshot can be made when that is done", v->name);
 	r = block_snapshot_open(v->snapshot, store, true, err);
 	if (r)
