@@ -7,6 +7,8 @@
 #include "crypto/secret.h"
 #include "lib/scope.h"
 
+enum { CRL_MAX = 16 << 20, CRL_ASKS = 4096, CRL_OLD_S = 86400 };
+
 /* The certificate in an answer: for our key, and from the authority that we know. */
 static int take_cert(const json_t *ok, X509 *ca, EVP_PKEY *key, X509 **cert, struct err *err)
 {
@@ -99,34 +101,87 @@ int identity_renew(const char *lma, struct identity *id, struct err *err)
 	return 0;
 }
 
+/* The whole list, which comes in pieces; begins anew when another edition comes between. malloc'd. */
+static int fetch_text(struct lmaclient *client, char **text, size_t *len, struct err *err)
+{
+	json_int_t size = 0, edition = 0;
+	size_t at = 0;
+
+	*text = NULL;
+	for (unsigned asked = 0; !size || at < (size_t)size; asked++) {
+		const char *piece;
+		json_int_t all, which;
+		json_t *ok = NULL;
+		size_t n = 0;
+		int rc = asked > CRL_ASKS ? err_set(err, -EPROTO, "answer: the revocation list has no end") :
+			lmaclient_call(client, json_pack("{s:s, s:I}", "do", "crl", "from", (json_int_t)at), &ok, err);
+
+		if (!rc && json_unpack(ok, "{s:s%, s:I, s:I}", "crl", &piece, &n, "size", &all, "edition", &which))
+			rc = err_set(err, -EPROTO, "answer: holds no revocation list");
+		if (!rc && size && (all != size || which != edition)) {
+			free(*text);
+			*text = NULL;
+			size = 0;
+			at = 0;
+			json_decref(ok);
+			continue;
+		}
+		if (!rc && (all < 1 || all > CRL_MAX || !n || n > (size_t)all - at))
+			rc = err_set(err, -EPROTO, "answer: a piece of the revocation list that does not fit");
+		if (!rc && !*text && !(*text = malloc((size_t)all)))
+			rc = err_set(err, -ENOMEM, "revocation list: out of memory");
+		if (!rc)
+			memcpy(*text + at, piece, n);
+		json_decref(ok);
+		if (rc)
+			return rc;
+		size = all;
+		edition = which;
+		at += n;
+	}
+	*len = at;
+	return 0;
+}
+
+static bool is_older(const X509_CRL *crl, const X509_CRL *than)
+{
+	return than && ASN1_TIME_compare(X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_lastUpdate(than)) < 0;
+}
+
 int identity_fetch_crl(const char *lma, struct identity *id, struct err *err)
 {
+	/* A list that is too old would let nobody fetch the next one. What comes is signed, whoever sends it. */
+	const struct identity listless = { .ca = id->ca, .cert = id->cert, .key = id->key };
+	auto_free char *text = NULL;
 	struct lmaclient *client;
 	X509_CRL *crl = NULL;
-	EVP_PKEY *ca_key;
-	const char *pem;
-	json_t *ok = NULL;
-	int rc = lmaclient_open(lma, id, NULL, &client, err);
+	size_t len = 0;
+	int rc = lmaclient_open(lma, &listless, NULL, &client, err);
 
 	if (!rc)
-		rc = lmaclient_call(client, json_pack("{s:s}", "do", "crl"), &ok, err);
-	pem = json_string_value(json_object_get(ok, "crl"));
-	if (!rc && !pem)
-		rc = err_set(err, -EPROTO, "answer: holds no revocation list");
+		rc = fetch_text(client, &text, &len, err);
 	if (!rc)
-		rc = cert_crl_parse(pem, strlen(pem), &crl, err);
-	ca_key = X509_get0_pubkey(id->ca);
-	if (!rc && X509_CRL_verify(crl, ca_key) != 1)
+		rc = cert_crl_parse(text, len, &crl, err);
+	if (!rc && X509_CRL_verify(crl, X509_get0_pubkey(id->ca)) != 1)
 		rc = cert_trouble(err, -EKEYREJECTED, "revocation list: is not the authority's");
+	if (!rc && is_older(crl, id->crl))
+		rc = err_set(err, -EKEYREJECTED, "revocation list: is older than the one that is known");
 	if (!rc) {
 		X509_CRL_free(id->crl);
 		id->crl = crl;
 		crl = NULL;
 	}
 	X509_CRL_free(crl);
-	json_decref(ok);
 	lmaclient_close(client);
 	return rc;
+}
+
+bool identity_crl_due(const struct identity *id, time_t now)
+{
+	const ASN1_TIME *from = id->crl ? X509_CRL_get0_lastUpdate(id->crl) : NULL;
+
+	/* From the future: clocks disagree, and a fresh one does no harm. */
+	return !from || ASN1_TIME_cmp_time_t(from, now - CRL_OLD_S) < 0 || ASN1_TIME_cmp_time_t(from, now) > 0;
 }
 
 bool identity_due(const struct identity *id, time_t now)

@@ -21,8 +21,9 @@ struct identity {
 int identity_enrol(const char *lma, const struct token *token, struct identity *id, struct err *err) must_check;
 /* A fresh key and certificate, by the one that is still valid. id changes as a whole or not at all. */
 int identity_renew(const char *lma, struct identity *id, struct err *err) must_check;
-/* The revocation list; replaces the one that is there when it is the authority's. */
+/* The revocation list; replaces the one that is there when it is the authority's, and no older. */
 int identity_fetch_crl(const char *lma, struct identity *id, struct err *err) must_check;
 /* Two thirds of its life are over. */
+bool identity_crl_due(const struct identity *id, time_t now);	/* there is no list, or it is a day old */
 bool identity_due(const struct identity *id, time_t now);
 void identity_drop(struct identity *id);	/* wipes; a zeroed one is fine */

@@ -70,6 +70,11 @@ static int be_ready(const struct keysource *from, struct err *err)
 		own.client = NULL;
 		rc = identity_renew(from->lma, &own.id, err);
 	}
+	if (!rc && identity_crl_due(&own.id, time(NULL))) {
+		lmaclient_close(own.client);
+		own.client = NULL;
+		rc = identity_fetch_crl(from->lma, &own.id, err);
+	}
 	if (own.client && !lmaclient_alive(own.client)) {
 		lmaclient_close(own.client);
 		own.client = NULL;

@@ -51,6 +51,7 @@ static int store_alloc(const char *path, struct keystore **ks)
 	if (!k)
 		return -ENOMEM;
 	k->lock = -1;
+	k->patience_ms = STORE_PATIENCE_MS;
 	k->path = strdup(path);
 	if (!k->path)
 		return -ENOMEM;
@@ -109,7 +110,7 @@ int keystore_create(const char *path, const struct keystore_unlock *unlock, stru
 		err_prefix(err, "%s", path);
 		return rc;
 	}
-	rc = io_lock(path, &k->lock, err);
+	rc = io_lock(path, k->patience_ms, &k->lock, err);
 	if (!rc)
 		rc = store_write(k, true, err);
 	if (rc)
@@ -195,13 +196,18 @@ int keystore_refresh(struct keystore *ks, struct err *err)
 	return 0;
 }
 
+void keystore_set_patience(struct keystore *ks, unsigned ms)
+{
+	ks->patience_ms = ms;
+}
+
 int keystore_begin(struct keystore *ks, struct err *err)
 {
 	auto_close int lock = -1;
 	int rc;
 
 	bug_on(ks->before);
-	rc = io_lock(ks->path, &lock, err);
+	rc = io_lock(ks->path, ks->patience_ms, &lock, err);
 	if (!rc)
 		rc = keystore_refresh(ks, err);
 	if (rc)

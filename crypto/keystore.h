@@ -32,8 +32,9 @@ void keystore_close(struct keystore *ks);	/* wipes; NULL is fine; forgets what w
 /* Read again if another program changed the file. -EPERM: its root key was rotated, open it anew. Not inside a transaction. */
 int keystore_refresh(struct keystore *ks, struct err *err) must_check;
 
-/* Every change stands between begin and commit. begin waits up to 5 s for another program's transaction, then -EBUSY. */
+/* Every change stands between begin and commit. begin waits up to 5 s for another program's transaction, then -EBUSY… */
 int keystore_begin(struct keystore *ks, struct err *err) must_check;
+void keystore_set_patience(struct keystore *ks, unsigned ms);	/* … or as long as this says; 0: not at all */
 /* Ends the transaction also when it fails; the file then has its old content, unless the message says that only syncing failed. */
 int keystore_commit(struct keystore *ks, struct err *err) must_check;
 void keystore_abort(struct keystore *ks);	/* forget changes since begin; nothing to do is fine */

@@ -14,7 +14,7 @@
 #include "lib/folder.h"
 #include "lib/scope.h"
 
-enum { LOCK_WAIT_MS = 5000, LOCK_STEP_MS = 10 };
+enum { LOCK_STEP_MS = 10 };
 
 int io_read(const char *path, uint8_t **data, size_t *len, struct err *err)
 {
@@ -64,7 +64,7 @@ static int keep_owner(int fd, const char *path)
 	return fchown(fd, old.st_uid, old.st_gid) ? -errno : 0;
 }
 
-int io_lock(const char *path, int *fd, struct err *err)
+int io_lock(const char *path, unsigned wait_ms, int *fd, struct err *err)
 {
 	auto_free char *name = NULL;
 	auto_close int lock = -1;
@@ -83,7 +83,7 @@ int io_lock(const char *path, int *fd, struct err *err)
 			continue;
 		if (errno != EWOULDBLOCK)
 			return err_set(err, -errno, "%s: cannot be locked: %s", name, strerror(errno));
-		if (waited >= LOCK_WAIT_MS)
+		if (waited >= wait_ms)
 			return err_set(err, -EBUSY, "%s: another program is changing this key store; try again", path);
 		nanosleep(&(struct timespec){ .tv_nsec = LOCK_STEP_MS * 1000000 }, NULL);
 	}

@@ -15,6 +15,7 @@ enum {
 	STORE_MAX = 64 << 20,			/* bytes of a file */
 	STORE_KEY = 32, STORE_WRAPPED = STORE_KEY + AEAD_WRAP,
 	STORE_NAME = 63, STORE_RECORD_NAME = 127, STORE_RECORD = 1 << 20,
+	STORE_PATIENCE_MS = 5000,
 	STORE_PASSPHRASE_MAX = 1024, STORE_KEYFILE_MIN = 32, STORE_KEYFILE_MAX = 1 << 20,
 };
 
@@ -61,6 +62,7 @@ struct keystore {
 	struct content *before;			/* inside a transaction: what to go back to */
 	uint8_t sum[STORE_SUM];			/* of the file that now came from */
 	int lock;
+	unsigned patience_ms;			/* how long begin waits for the lock */
 };
 
 /* ---- keystore_tree.c */
@@ -99,6 +101,6 @@ int file_sum(const void *data, size_t len, uint8_t sum[STORE_SUM]) must_check;
 
 /* ---- keystore_io.c */
 int io_read(const char *path, uint8_t **data, size_t *len, struct err *err) must_check;
-int io_lock(const char *path, int *fd, struct err *err) must_check;
+int io_lock(const char *path, unsigned wait_ms, int *fd, struct err *err) must_check;
 /* -ESTALE: the file is replaced, but its folder could not be synced. fresh: -EEXIST when path is there. */
 int io_replace(const char *path, const void *data, size_t len, bool fresh, struct err *err) must_check;

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "crypto/tls.h"
 #include "lib/ctl.h"
 #include "lib/link/link.h"
 #include "lib/link/socket.h"
+
+enum { BUSY_STEP_MS = 100 };
 
 struct lmaclient {
 	struct loop *loop;
@@ -188,17 +191,13 @@ static int send_request(struct lmaclient *c, json_t *request, struct err *err)
 	return rc ? err_set(err, rc, "request: %s", strerror(-rc)) : 0;
 }
 
-int lmaclient_call(struct lmaclient *c, json_t *request, json_t **ok, struct err *err)
+static int call_once(struct lmaclient *c, json_t *request, json_t **ok, struct err *err)
 {
 	int rc;
 
-	*ok = NULL;
-	if (!request)
-		return err_set(err, -ENOMEM, "request: out of memory");
 	c->rc = 1;
 	c->err = err;
 	rc = c->link ? send_request(c, request, err) : err_set(err, c->why.code, "%s", c->why.text);
-	json_decref(request);
 	if (rc) {
 		c->rc = 0;
 		return rc;
@@ -208,6 +207,24 @@ int lmaclient_call(struct lmaclient *c, json_t *request, json_t **ok, struct err
 		rc = ctl_answer(c->answer, c->id, ok, err);
 	json_decref(c->answer);
 	c->answer = NULL;
+	return rc;
+}
+
+int lmaclient_call(struct lmaclient *c, json_t *request, json_t **ok, struct err *err)
+{
+	uint64_t end = loop_now_ns() + LMACLIENT_BUSY_S * 1000000000ull;
+	int rc;
+
+	*ok = NULL;
+	if (!request)
+		return err_set(err, -ENOMEM, "request: out of memory");
+	for (;;) {
+		rc = call_once(c, request, ok, err);
+		if (rc != -EAGAIN || loop_now_ns() >= end)
+			break;
+		nanosleep(&(struct timespec){ .tv_nsec = BUSY_STEP_MS * 1000000 }, NULL);
+	}
+	json_decref(request);
 	return rc;
 }
 

@@ -38,6 +38,7 @@ static void ssl_free(void *p, const char *file, int line)
 /* Never realloc: it would leave the old bytes where they were. */
 static void *ssl_realloc(void *p, size_t len, const char *file, int line)
 {
+	bool secret;
 	void *fresh;
 	size_t old;
 
@@ -47,12 +48,14 @@ static void *ssl_realloc(void *p, size_t len, const char *file, int line)
 		ssl_free(p, file, line);
 		return NULL;
 	}
-	if (!secret_owns(p, &old)) {
+	secret = secret_owns(p, &old);
+	if (!secret) {
 		old = malloc_usable_size(p);
 		if (old >= len && !in_secret)
 			return p;
 	}
-	fresh = ssl_malloc(len, file, line);
+	/* what was in secret memory stays there, whoever makes it larger */
+	fresh = secret ? secret_alloc(len) : ssl_malloc(len, file, line);
 	if (!fresh)
 		return NULL;
 	memcpy(fresh, p, old < len ? old : len);

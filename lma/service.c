@@ -13,7 +13,7 @@
 #include "lma/service_priv.h"
 
 #define NS 1000000000ull
-enum { ACCEPTS_A_ROUND = 16, RETRY_MS = 100, CHECK_S = 3600 };
+enum { ACCEPTS_A_ROUND = 16, RETRY_MS = 100, CHECK_S = 3600, BUSY_S = 5 };
 
 /* ---- the store and what follows from it */
 
@@ -26,13 +26,23 @@ static bool same_file(const struct stat *a, const struct stat *b)
 static int set_trust(struct service *s, struct err *err)
 {
 	X509_CRL *crl;
+	char *text = NULL;
 	int rc = ca_crl(s->ca, time(NULL), &crl, err);
 
 	if (rc)
 		return rc;
-	rc = tls_set_trust(s->tls, ca_cert(s->ca), crl, err);
+	rc = cert_crl_text(crl, &text) ? err_set(err, -ENOMEM, "revocation list: out of memory") :
+		tls_set_trust(s->tls, ca_cert(s->ca), crl, err);
 	X509_CRL_free(crl);
-	return rc;
+	if (rc) {
+		free(text);
+		return rc;
+	}
+	free(s->crl);
+	s->crl = text;
+	s->crl_len = strlen(text);
+	s->crl_edition++;
+	return 0;
 }
 
 static int make_identity(struct service *s, struct err *err)
@@ -85,9 +95,9 @@ static void on_renew(void *ctx)
 		rc = make_identity(s, &err);
 	if (!rc)
 		rc = set_trust(s, &err);
-	if (rc)
+	if (rc && rc != -EBUSY)
 		log_error("%s", err.text);
-	loop_timer_arm(s->renew, loop_now_ns() + CHECK_S * NS);
+	loop_timer_arm(s->renew, loop_now_ns() + (rc == -EBUSY ? BUSY_S : CHECK_S) * NS);
 }
 
 int service_reload(struct service *s, struct err *err)
@@ -210,10 +220,13 @@ int service_create(struct loop *loop, struct keystore *ks, const struct service_
 		rc = start_tls(s, err);
 	if (!rc)
 		rc = start_listening(s, err);
-	if (rc)
+	if (rc) {
 		service_free(s);
-	else
-		*out = s;
+		return rc;
+	}
+	/* From here on nobody waits for another program: who asks is told to ask again. */
+	keystore_set_patience(ks, 0);
+	*out = s;
 	return rc;
 }
 
@@ -231,6 +244,7 @@ void service_free(struct service *s)
 	SSL_CTX_free(s->tls);
 	audit_close(s->audit);
 	ca_free(s->ca);
+	free(s->crl);
 	free(s);
 }
 

@@ -42,6 +42,7 @@ struct service_config {
 	X(renew_refused, "renewals refused") \
 	X(keys, "volume keys handed out") \
 	X(key_refused, "volume keys refused") \
+	X(busy, "requests to be asked again, because another program was changing the store") \
 	X(audit_failed, "requests refused because the audit log cannot be written") \
 	X(internal, "requests that failed for reasons of our own")
 

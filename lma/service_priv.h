@@ -15,6 +15,9 @@ struct service {
 	SSL_CTX *tls;
 	struct service_config config;
 	struct audit *audit;
+	char *crl;			/* the revocation list as of then, PEM */
+	size_t crl_len;
+	unsigned crl_edition;		/* which one it is, for those who get it in pieces */
 	struct stat seen;		/* the store's file when it was last read */
 	struct loop_watch *watch;	/* of the listening socket; NULL while there are no descriptors */
 	struct loop_timer *renew;	/* our own certificate and list; old records are forgotten then */

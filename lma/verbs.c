@@ -19,6 +19,8 @@ struct verb {
 	int (*run)(struct conn *conn, const json_t *request, struct reply *reply, struct err *err);
 };
 
+enum { CRL_PIECE = 32768 };	/* of a message's 64 KiB: as JSON it is longer */
+
 static const char *text_of(const json_t *request, const char *field)
 {
 	return json_string_value(json_object_get(request, field));
@@ -71,7 +73,9 @@ static int run_enrol(struct conn *conn, const json_t *request, struct reply *rep
 	if (!rc)
 		rc = ca_enrol(s->ca, token, key, s->config.cert_life_s, time(NULL), &id, &cert, err);
 	act = act_of(conn, "enrol", rc);
-	if (rc) {
+	if (rc == -EBUSY) {
+		;	/* nothing is decided yet */
+	} else if (rc) {
 		s->count.enrol_refused++;
 		reply->delay = true;
 		audit_write_stranger(s->audit, &act);
@@ -105,14 +109,15 @@ static int run_renew(struct conn *conn, const json_t *request, struct reply *rep
 		rc = ca_renew(s->ca, conn->cert, key, s->config.cert_life_s, time(NULL), &cert, err);
 	act = act_of(conn, "renew", rc);
 	if (rc) {
-		s->count.renew_refused++;
+		s->count.renew_refused += rc != -EBUSY;
 	} else {
 		s->count.renewed++;
 		cert_serial(cert, serial);
 		act.serial = serial;
 		act.sync = true;
 	}
-	rc = audit(conn, &act, rc, err);
+	if (rc != -EBUSY)
+		rc = audit(conn, &act, rc, err);
 	if (!rc)
 		rc = answer_cert(conn, cert, reply, err);
 	EVP_PKEY_free(key);
@@ -179,14 +184,17 @@ static int run_key(struct conn *conn, const json_t *request, struct reply *reply
 
 static int run_crl(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
 {
-	auto_free char *pem = NULL;
-	X509_CRL *crl = NULL;
-	int rc = ca_crl(conn->service->ca, time(NULL), &crl, err);
+	const struct service *s = conn->service;
+	const json_t *field = json_object_get(request, "from");
+	json_int_t from = json_integer_value(field);
+	size_t len;
 
-	if (!rc && !cert_crl_text(crl, &pem))
-		reply->ok = json_pack("{s:s}", "crl", pem);
-	X509_CRL_free(crl);
-	return rc || reply->ok ? rc : err_set(err, -ENOMEM, "out of memory");
+	if (from < 0 || (size_t)from > s->crl_len || (field && !json_is_integer(field)))
+		return err_set(err, -EINVAL, "crl: \"from\" is not 0 to the list's size");
+	len = s->crl_len - (size_t)from < CRL_PIECE ? s->crl_len - (size_t)from : CRL_PIECE;
+	reply->ok = json_pack("{s:s%, s:I, s:I}", "crl", s->crl + from, len, "size", (json_int_t)s->crl_len, "edition",
+		(json_int_t)s->crl_edition);
+	return reply->ok ? 0 : err_set(err, -ENOMEM, "out of memory");
 }
 
 static int run_ping(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
@@ -224,6 +232,20 @@ static bool for_the_peer(int rc)
 	}
 }
 
+/* What the peer is told when it is not one of its own mistakes. */
+static int ours(struct conn *conn, const struct verb *v, int rc, struct err *err)
+{
+	struct service *s = conn->service;
+
+	if (rc == -EBUSY) {
+		s->count.busy++;
+		return err_set(err, -EAGAIN, "%s: the key store is being changed by another program; ask again", v->name);
+	}
+	s->count.internal++;
+	log_limited(LOG_ERROR, "%s for %s: %s", v->name, link_peer(conn->link), err->text);
+	return err_set(err, -EIO, "%s: failed; the management application's log says why", v->name);
+}
+
 int verb_run(struct conn *conn, const char *name, const json_t *request, struct reply *reply, struct err *err)
 {
 	struct service *s = conn->service;
@@ -242,12 +264,8 @@ int verb_run(struct conn *conn, const char *name, const json_t *request, struct 
 		return rc;
 	}
 	rc = service_fresh(s, err);
-	if (!rc)
-		rc = v->run(conn, request, reply, err);
-	if (rc && !for_the_peer(rc)) {
-		s->count.internal++;
-		log_limited(LOG_ERROR, "%s for %s: %s", v->name, link_peer(conn->link), err->text);
-		return err_set(err, -EIO, "%s: failed; the management application's log says why", v->name);
-	}
-	return rc;
+	if (rc)
+		return ours(conn, v, rc, err);	/* whatever it is, it is nothing the peer did */
+	rc = v->run(conn, request, reply, err);
+	return rc && !for_the_peer(rc) ? ours(conn, v, rc, err) : rc;
 }

@@ -175,6 +175,26 @@ ask 'spawn $env(hull) keys server remove $env(s) both1 --unlock keyfile:$env(wor
 	expect {[y/N]} { send "n\r" }; expect "nothing was done" { expect eof; exit [lindex [wait] 3] }; exit 99'
 expect_that "a removal asks" [ $? -eq 2 ]
 
+# ---- a volume's key made by `hull volume format`
+from=(--key "store:$s" --server fresh01 --name root "${by[@]}")
+refuse "format: a store that does not open makes no volume" 'the key file is not the right one' "$hull" volume format "$work/v" --key "store:$s" \
+	--server fresh01 --name root --unlock "keyfile:$work/key2" --size 1M
+expect_that "which is so" [ ! -e "$work/v" ]
+refuse "format: a name that is none" 'is no name of a volume' "$hull" volume format "$work/v" --key "store:$s" --server fresh01 --name 'a b' "${by[@]}" --size 1M
+expect_that "and nothing is left in the store" [ -z "$("$hull" keys list "$s" "${by[@]}" | grep fresh01)" ]
+"$hull" volume format "$work/v1" "${from[@]}" --size 1M &
+first=$!
+allow "format by a store's key that is not there yet" "$hull" volume format "$work/v2" "${from[@]}" --size 1M
+wait $first
+expect_that "twice at the same moment" [ $? -eq 0 ]
+expect_that "one server and one volume were made" [ "$("$hull" keys list "$s" "${by[@]}" | grep -c fresh01)" = 2 ]
+allow "the store opens the first" "$hull" volume open "$work/v1" "${from[@]}"
+allow "and the second" "$hull" volume open "$work/v2" "${from[@]}"
+allow "its key in an emergency" "$hull" keys export "$s" fresh01 root --output "$work/fresh01.key" --yes "${by[@]}"
+allow "opens it for cryptsetup" cryptsetup open --test-passphrase "$work/v1" --key-file "$work/fresh01.key"
+allow "format again, by the same key" "$hull" volume format "$work/v1" "${from[@]}" --size 1M --force
+allow "for cryptsetup too" cryptsetup open --test-passphrase "$work/v1" --key-file "$work/fresh01.key"
+
 # ---- a TPM
 port=$((21000 + $$ % 10000 / 2 * 2))
 mkdir "$work/tpm"

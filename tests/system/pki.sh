@@ -70,7 +70,7 @@ message() { for text in "$@"; do printf '%b%s' "$(printf '\\x%02x\\x%02x\\x%02x\
 ask() {
 	local who=$1 id=()
 	shift
-	[ -z "$who" ] || id=(-cert "$who/cert.pem" -key "$who/key.pem")
+	[ -z "$who" ] || id=(-cert "$who/identity.pem" -key "$who/identity.pem")
 	{ message "$@"; read -rt "${linger:-0.5}" <> <(:); } |
 		timeout 15 openssl s_client -quiet -no_ign_eof -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" "${id[@]}" 2>"$dir/s_client.err" |
 		tr -d '\000-\037'
@@ -116,12 +116,12 @@ else
 	through=$address
 fi
 expect "enrol" 0 '' "$hull" pki enrol --lma "$through" --token "file:$dir/token1" --output "$dir/web01"
-expect "openssl verifies what was enrolled" 0 'OK' openssl verify -x509_strict -CAfile "$dir/web01/ca.pem" "$dir/web01/cert.pem"
-if [ "$(stat -c %a "$dir/web01/key.pem")" = 600 ]; then pass "the private key's mode"; else fail "the private key's mode"; fi
+expect "openssl verifies what was enrolled" 0 'OK' openssl verify -x509_strict -CAfile "$dir/web01/ca.pem" "$dir/web01/identity.pem"
+if [ "$(stat -c %a "$dir/web01/identity.pem")" = 600 ]; then pass "the private key's mode"; else fail "the private key's mode"; fi
 expect "a token is good once" 2 'unknown, used, or not' "$hull" pki enrol --lma "$address" --token "file:$dir/token1" --output "$dir/again"
 expect "renew" 0 '' "$hull" pki renew --lma "$through" --dir "$dir/web01"
 expect "openssl verifies against the list" 0 'OK' openssl verify -x509_strict -crl_check -CAfile "$dir/ca.pem" -CRLfile "$dir/web01/crl.pem" \
-	"$dir/web01/cert.pem"
+	"$dir/web01/identity.pem"
 expect "not due" 0 '' "$hull" pki renew --lma 127.0.0.1:1 --dir "$dir/web01" --if-due
 whole=$address
 address=$through
@@ -146,7 +146,7 @@ else pass "the wire holds no secret"; fi
 
 case $(ask "" '{"id":1,"do":"key","volume":"sda"}') in *EACCES*) pass "no certificate, no key" ;; *) fail "no certificate, no key" ;; esac
 case $(ask "$dir/web01" '{"id":1,"do":"key","server":"dc-db01","volume":"sda"}') in *EPERM*) pass "another server's key" ;; *) fail "another server's key" ;; esac
-cp "$dir/hand.pem" "$dir/cert.pem"; cp "$dir/hand.key" "$dir/key.pem"
+cat "$dir/hand.pem" "$dir/hand.key" >"$dir/identity.pem"
 case $(ask "$dir" '{"id":1,"do":"key","volume":"sda"}') in *EPERM*"not for lcg"*) pass "another role" ;; *) fail "another role" ;; esac
 case $(ask "$dir/web01" '{"id":7,"do":"ping"}') in *'"id":7'*'"name":"lma"'*) pass "ping" ;; *) fail "ping" ;; esac
 expect "TLS 1.2 is refused" 1 'protocol version' openssl s_client -connect "$address" -tls1_2 -alpn hull-ctl/1
@@ -155,6 +155,7 @@ expect "no purpose is refused" 1 'no application protocol' openssl s_client -con
 mkdir "$dir/foreign"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/foreign/key.pem" -out "$dir/foreign/cert.pem" -subj /CN=x \
 	-addext 'subjectAltName=URI:hull://hv/dc-web01' 2>/dev/null
+cat "$dir/foreign/cert.pem" "$dir/foreign/key.pem" >"$dir/foreign/identity.pem"
 if [ -z "$(ask "$dir/foreign" '{"id":1,"do":"ping"}')" ] && grep -q 'unknown ca' "$dir/s_client.err"; then pass "a foreign certificate"; else fail "a foreign certificate"; fi
 
 # ---- the pin: a man in the middle who shows another authority
@@ -174,7 +175,7 @@ expect "revoke" 0 '2 certificates revoked' "$hull" pki revoke "$store" dc-web01 
 if [ -z "$(ask "$dir/web01" '{"id":1,"do":"key","volume":"sda"}')" ] && grep -q 'certificate revoked' "$dir/s_client.err"; then pass "revoked: no key"; else fail "revoked: no key"; fi
 expect "revoked: no renewal" 2 'revoked' "$hull" pki renew --lma "$address" --dir "$dir/web01"
 "$hull" pki crl "$store" --output "$dir/crl.pem" "${unlock[@]}"
-expect "openssl sees the revocation" 2 'certificate revoked' openssl verify -crl_check -CAfile "$dir/ca.pem" -CRLfile "$dir/crl.pem" "$dir/web01/cert.pem"
+expect "openssl sees the revocation" 2 'certificate revoked' openssl verify -crl_check -CAfile "$dir/ca.pem" -CRLfile "$dir/crl.pem" "$dir/web01/identity.pem"
 expect "list" 0 revoked "$hull" pki list "$store" --json "${unlock[@]}"
 token hv late 1s
 until_true 5 sh -c "'$hull' pki list '$store' --json --unlock 'keyfile:$dir/root' | jq -e '.tokens[] | select(.name == \"late\" and .state == \"expired\")'"
@@ -182,6 +183,43 @@ expect "an expired token" 2 'has expired' "$hull" pki enrol --lma "$address" --t
 jq -es 'map(select(.verb == "key" and .result == "ok" and .who == "hv/dc-web01" and .volume == "sda")) | length == 1' "$dir/audit" >/dev/null &&
 	jq -es 'map(select(.verb == "key" and .result == "EPERM" and .server == "dc-db01")) | length == 1' "$dir/audit" >/dev/null &&
 	pass "audit log" || fail "audit log: $(tail -n 3 "$dir/audit" | tr '\n' ' ')"
+
+# ---- one token, used by several at the same moment, and beside a revocation
+token hv twin
+for i in 1 2 3 4; do
+	"$hull" pki enrol --lma "$address" --token "file:$dir/token" --output "$dir/twin$i" >/dev/null 2>&1 &
+	twins[i]=$!
+done
+won=0
+for i in 1 2 3 4; do wait "${twins[i]}" && won=$((won + 1)); done
+issued=$("$hull" pki list "$store" --json "${unlock[@]}" | jq '[.certificates[] | select(.name == "twin")] | length')
+if [ $won = 1 ] && [ "$issued" = 1 ]; then pass "four use one token: one gets in"; else fail "four use one token: $won got in, $issued certificates"; fi
+valid=0
+for i in $(seq 10); do
+	token hv "race-$i"
+	"$hull" pki enrol --lma "$address" --token "file:$dir/token" --output "$dir/race" >/dev/null 2>&1 &
+	client=$!
+	"$hull" pki revoke "$store" "race-$i" "${unlock[@]}" >/dev/null || fail "race $i: cannot be revoked"
+	wait $client
+done
+valid=$("$hull" pki list "$store" --json "${unlock[@]}" | jq '[(.certificates, .tokens)[] | select((.name | startswith("race-")) and .state != "revoked")] | length')
+if [ "$valid" = 0 ]; then pass "revoked beside an enrolment: nothing stays valid"; else fail "revoked beside an enrolment: $valid are valid"; fi
+
+# ---- another program has the store for itself: nobody else waits, and who must is served afterwards
+token hv patient
+exec {held}<>"$store.lock"
+flock $held
+"$hull" pki enrol --lma "$address" --token "file:$dir/token" --output "$dir/patient" >"$dir/patient.out" 2>&1 &
+client=$!
+linger=0.2
+begun=${EPOCHREALTIME/./}
+case $(ask "$dir" '{"id":1,"do":"ping"}') in *'"name":"lma"'*) ;; *) fail "hull-lma does not answer while the store is held" ;; esac
+took=$(((${EPOCHREALTIME/./} - begun) / 1000))
+kill -0 $client 2>/dev/null && waits=yes || waits=
+flock -u $held
+exec {held}>&-
+unset linger
+if [ $took -lt 3000 ] && [ -n "$waits" ] && wait $client; then pass "a store that is held delays nobody else"; else fail "a store that is held: $took ms; $(cat "$dir/patient.out")"; fi
 
 # ---- others who hold or hammer connections
 for i in 1 2 3 4 5 6 7 8; do
@@ -194,7 +232,7 @@ token hv dc-web03
 expect "enrol beside garbage and silence" 0 '' timeout 5 "$hull" pki enrol --lma "$address" --token "file:$dir/token" --output "$dir/web03"
 : >"$dir/x"
 { printf '\0\1\0\1garbage'; read -rt 0.3 <> <(:); } | timeout 5 openssl s_client -quiet -no_ign_eof -connect "$address" -tls1_3 -alpn hull-ctl/1 -CAfile "$dir/ca.pem" \
-	-cert "$dir/web03/cert.pem" -key "$dir/web03/key.pem" >"$dir/x" 2>/dev/null
+	-cert "$dir/web03/identity.pem" -key "$dir/web03/identity.pem" >"$dir/x" 2>/dev/null
 case $(ask "$dir/web03" '{"id":9,"do":"ping"}')$(wc -c <"$dir/x") in *'"id":9'*0) pass "a message that is too long" ;; *) fail "a message that is too long" ;; esac
 kill -HUP "$lma"
 until_true 5 grep -q 'opened again' "$dir/lma.log"

@@ -254,7 +254,7 @@ const struct command pki_commands[] = {
 		"  --output FILE    instead of standard output\n" UNLOCK, run_ca },
 	{ "pki enrol", "--lma HOST:PORT --token SOURCE --output DIR", "get a certificate from hull-lma by a token",
 		"  --lma HOST:PORT  where hull-lma listens\n  --token SOURCE   file:PATH, fd:N or ask\n"
-		"  --output DIR     gets key.pem (mode 0600), cert.pem and ca.pem\n", pki_run_enrol },
+		"  --output DIR     gets identity.pem (certificate and key, mode 0600) and ca.pem\n", pki_run_enrol },
 	{ "pki renew", "--lma HOST:PORT --dir DIR [--if-due]", "a fresh key and certificate, by the one that is still valid",
 		"  --lma HOST:PORT  where hull-lma listens\n  --dir DIR        what `hull pki enrol` wrote; also gets crl.pem\n"
 		"  --if-due         only when two thirds of its life are over\n", pki_run_renew },

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "crypto/keysource.h"
 #include "lib/ctl.h"
+#include "lib/folder.h"
 #include "lib/scope.h"
 #include "tools/hull/pki.h"
 
@@ -32,82 +33,94 @@ static int put(const char *dir, const char *name, char *text, struct err *err)
 	return file_replace(path, text, strlen(text), err);
 }
 
-/* A new file of mode 0600 that then takes the old one's place. */
-static int put_key(const char *dir, EVP_PKEY *key, struct err *err)
+static bool write_pair(int fd, const struct identity *id)
+{
+	BIO *bio = BIO_new_fd(fd, BIO_NOCLOSE);
+	bool ok = bio && PEM_write_bio_X509(bio, id->cert) && PEM_write_bio_PrivateKey(bio, id->key, NULL, NULL, 0, NULL, NULL);
+
+	BIO_free(bio);
+	return ok;
+}
+
+/* Certificate and key are one file, so that no crash parts them: a new one of mode 0600, which then takes the old one's place. */
+static int put_pair(const char *dir, const struct identity *id, struct err *err)
 {
 	char path[PATH_ROOM], fresh[PATH_ROOM];
 	auto_close int fd = -1;
-	BIO *bio;
-	int ok;
 
-	if (!path_of(dir, "key.pem", path) || !path_of(dir, "key.pem.new", fresh))
+	if (!path_of(dir, "identity.pem", path) || !path_of(dir, "identity.pem.new", fresh))
 		return err_set(err, -ENAMETOOLONG, "%s: is too long", dir);
 	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(err, -errno, "%s: %s", fresh, strerror(errno));
-	bio = BIO_new_fd(fd, BIO_NOCLOSE);
-	ok = bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-	BIO_free(bio);
-	if (!ok || fsync(fd) || rename(fresh, path)) {
+	if (!write_pair(fd, id) || fsync(fd) || rename(fresh, path)) {
 		unlink(fresh);
 		return err_set(err, -EIO, "%s: cannot be written", path);
 	}
-	return 0;
+	return folder_sync(path) ? err_set(err, -EIO, "%s: is written, but its folder cannot be synced", path) : 0;
 }
 
-/* The key last but one, the certificate last: what a crash leaves is old and whole, or renewed, or is refused by its reader. */
 static int save(const char *dir, const struct identity *id, struct err *err)
 {
-	auto_free char *ca = NULL, *cert = NULL, *crl = NULL;
-	int rc = cert_text(id->ca, &ca) || cert_text(id->cert, &cert) || (id->crl && cert_crl_text(id->crl, &crl)) ? -ENOMEM : 0;
+	auto_free char *ca = NULL, *crl = NULL;
+	int rc = cert_text(id->ca, &ca) || (id->crl && cert_crl_text(id->crl, &crl)) ? -ENOMEM : 0;
 
 	if (rc)
 		return err_set(err, rc, "out of memory");
 	rc = put(dir, "ca.pem", ca, err);
 	if (!rc && crl)
 		rc = put(dir, "crl.pem", crl, err);
-	if (!rc)
-		rc = put_key(dir, id->key, err);
-	return rc ? rc : put(dir, "cert.pem", cert, err);
+	return rc ? rc : put_pair(dir, id, err);
 }
 
-static int get_cert(const char *dir, const char *name, X509 **cert, struct err *err)
+static int get(const char *dir, const char *name, size_t max, struct secret *text, struct err *err)
 {
-	cleanup(destroy_secret) struct secret text = { 0 };
 	char path[PATH_ROOM];
-	int rc;
 
 	if (!path_of(dir, name, path))
 		return err_set(err, -ENAMETOOLONG, "%s: is too long", dir);
-	rc = secret_read_file(path, PKI_PEM_MAX, &text, err);
+	return secret_read_file(path, max, text, err);
+}
+
+static EVP_PKEY *parse_key(const struct secret *text)
+{
+	BIO *bio = BIO_new_mem_buf(text->data, (int)text->len);
+	EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
+
+	BIO_free(bio);
+	return key;
+}
+
+static int load_pair(const char *dir, struct identity *id, struct err *err)
+{
+	cleanup(destroy_secret) struct secret text = { 0 };
+	int rc = get(dir, "identity.pem", 2 * PKI_PEM_MAX, &text, err);
+
 	if (rc)
 		return rc;
-	rc = cert_parse((char *)text.data, text.len, cert, err);
-	return rc ? err_prefix(err, "%s", path) : 0;
+	rc = cert_parse((char *)text.data, text.len, &id->cert, err);
+	if (rc)
+		return err_prefix(err, "%s/identity.pem", dir);
+	/* once outside: what OpenSSL keeps of its decoders is to lie in ordinary memory */
+	EVP_PKEY_free(parse_key(&text));
+	secret_openssl_begin();
+	id->key = parse_key(&text);
+	secret_openssl_end();
+	if (!id->key || X509_check_private_key(id->cert, id->key) != 1)
+		return cert_trouble(err, -EINVAL, "identity.pem: holds no key that is its certificate's");
+	return 0;
 }
 
 static int load(const char *dir, struct identity *id, struct err *err)
 {
-	cleanup(destroy_secret) struct secret text = { 0 };
-	char path[PATH_ROOM];
-	BIO *bio;
-	int rc = get_cert(dir, "ca.pem", &id->ca, err);
+	cleanup(destroy_secret) struct secret ca = { 0 };
+	int rc = get(dir, "ca.pem", PKI_PEM_MAX, &ca, err);
 
-	if (!rc)
-		rc = get_cert(dir, "cert.pem", &id->cert, err);
 	if (rc)
 		return rc;
-	(void)path_of(dir, "key.pem", path);	/* shorter than those before */
-	rc = secret_read_file(path, PKI_PEM_MAX, &text, err);
-	if (rc)
-		return rc;
-	bio = BIO_new_mem_buf(text.data, (int)text.len);
-	id->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)"") : NULL;
-	BIO_free(bio);
-	if (!id->key || X509_check_private_key(id->cert, id->key) != 1)
-		return cert_trouble(err, -EINVAL, "key.pem: is not the key of cert.pem");
-	return 0;
+	rc = cert_parse((char *)ca.data, ca.len, &id->ca, err);
+	return rc ? err_prefix(err, "%s/ca.pem", dir) : load_pair(dir, id, err);
 }
 
 static int read_token(const char *source, struct token *token, struct err *err)
@@ -157,7 +170,7 @@ int pki_run_renew(const struct command *c, int argc, char **argv)
 		return command_fail("%s", err.text);
 	if (call.if_due && !identity_due(&id, time(NULL)))
 		return HULL_OK;
-	if (identity_renew(call.lma, &id, &err) || identity_fetch_crl(call.lma, &id, &err) || save(call.dir, &id, &err))
+	if (identity_fetch_crl(call.lma, &id, &err) || identity_renew(call.lma, &id, &err) || save(call.dir, &id, &err))
 		return command_fail("%s", err.text);
 	return HULL_OK;
 }

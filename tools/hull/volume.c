@@ -232,10 +232,11 @@ static int make_in_store(const struct volume_options *o, const char *path, struc
 		rc = keystore_volume_add(ks, o->server, o->name, err);
 	if (!rc)
 		rc = keystore_commit(ks, err);
-	if (rc) {
+	else
 		keystore_abort(ks);
+	/* somebody was quicker: it is the same key for both */
+	if (rc && rc != -EEXIST)
 		return rc;
-	}
 	return keystore_volume_key(ks, o->server, o->name, key, err);
 }
 

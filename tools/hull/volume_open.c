@@ -177,8 +177,8 @@ int volume_open(const struct command *c, int argc, char **argv)
 	struct err err = { .text = "" };
 	struct luks_layout *layout;
 	struct volume_options o;
+	struct secret key = { 0 };
 	struct luks_place at;
-	struct secret key;
 	int rc, slot;
 
 	if (!volume_options_parse(c, argc, argv, 1, &o))

@@ -245,6 +245,74 @@ static void survives_its_own_revocation(void)
 	(void)drop(&r);
 }
 
+/* More than a message holds. */
+static void hands_out_a_long_list(void)
+{
+	enum { MANY = 3000 };
+	struct identity id = { 0 };
+	char serial[PKI_SERIAL_TEXT];
+	struct keystore *ks;
+	struct err err = { .text = "" };
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	ks = r.pki.ks;
+	CU_ASSERT_FATAL(!keystore_begin(ks, NULL));
+	for (unsigned i = 0; i < MANY; i++) {
+		char name[64], text[200];
+
+		snprintf(serial, sizeof serial, "4000000000000000000000000000%04x", i);
+		snprintf(name, sizeof name, "pki/cert/%s", serial);
+		snprintf(text, sizeof text, "{\"role\":\"hv\",\"name\":\"gone\",\"from\":%lld,\"until\":%lld,\"revoked\":%lld}",
+			(long long)r.pki.now, (long long)r.pki.now + 3600, (long long)r.pki.now);
+		CU_ASSERT_FATAL(!keystore_record_set(ks, name, text, strlen(text), NULL));
+	}
+	CU_ASSERT_FATAL(!keystore_commit(ks, NULL));
+	check_eq(identity_fetch_crl(where(&r), &id, &err), 0);
+	check_str(err.text, "");
+	check_eq(sk_X509_REVOKED_num(X509_CRL_get_REVOKED(id.crl)), MANY);
+	check(!identity_crl_due(&id, time(NULL)));
+	check(identity_crl_due(&id, time(NULL) + 2 * 86400));
+	check_eq(call(&r, &id, json_pack("{s:s, s:i}", "do", "crl", "from", -1), &err), -EINVAL);
+	check_eq(call(&r, &id, json_pack("{s:s, s:i}", "do", "crl", "from", 1 << 30), &err), -EINVAL);
+	check_eq(call(&r, &id, json_pack("{s:s, s:s}", "do", "crl", "from", "x"), &err), -EINVAL);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
+/* An application whose certificate is on the list that a client knows. */
+static void is_refused_when_it_is_on_the_list(void)
+{
+	struct identity id = { 0 };
+	struct keystore *ks;
+	struct ca *ca;
+	struct err err;
+	char command[1200], copy[512];
+	unsigned n;
+	struct rig r;
+
+	setup(&r);
+	enrol(&r, PKI_HV, "dc-web01", &id);
+	/* revoked in a copy of the store, so that the service does not make itself another one */
+	snprintf(copy, sizeof copy, "%s.copy", r.pki.path);
+	snprintf(command, sizeof command, "cp '%s' '%s'", r.pki.path, copy);
+	check_eq(system(command), 0);
+	ks = rig_open_store(copy, false);
+	CU_ASSERT_FATAL(!ca_open(ks, &ca, NULL));
+	check_eq(ca_revoke(ca, "lma", time(NULL), &n, &err), 0);
+	check_eq(ca_crl(ca, time(NULL), &id.crl, &err), 0);
+	check_eq(call(&r, &id, json_pack("{s:s}", "do", "ping"), &err), -EPROTO);
+	check(strstr(err.text, "certificate is refused: certificate revoked") != NULL);
+	ca_free(ca);
+	keystore_close(ks);
+	unlink(copy);
+	snprintf(command, sizeof command, "%s.lock", copy);
+	unlink(command);
+	identity_drop(&id);
+	(void)drop(&r);
+}
+
 /* Over a link that was there before. */
 static void revokes_at_once(void)
 {
@@ -453,6 +521,8 @@ static void hears_one_guess(void)
 }
 
 static const struct test tests[] = {
+	{ "hands out a list of any length", hands_out_a_long_list },
+	{ "is refused when it is on the list", is_refused_when_it_is_on_the_list },
 	{ "hands out keys", hands_out_keys },
 	{ "needs certificates", needs_certificates },
 	{ "tells roles apart", tells_roles_apart },

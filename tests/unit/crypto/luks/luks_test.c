@@ -355,6 +355,127 @@ static void test_restore_old(void)
 	drop(&at);
 }
 
+/* ---- the end of a rotation, cut short: everything is under the new key, and the header does not say yet that it is over */
+
+enum { HEADER = 16 * MIB };
+
+static uint8_t *header_read(const struct luks_place *at)
+{
+	int fd = open(luks_place_header(at), O_RDONLY | O_CLOEXEC);
+	uint8_t *bytes = malloc(HEADER);
+
+	CU_ASSERT_FATAL(bytes && pread(fd, bytes, HEADER, 0) == HEADER);
+	close(fd);
+	return bytes;
+}
+
+static void header_write(const struct luks_place *at, const uint8_t *bytes, size_t len)
+{
+	int fd = open(luks_place_header(at), O_RDWR | O_CLOEXEC);
+
+	check_eq(pwrite(fd, bytes, len, 0), len);
+	close(fd);
+}
+
+struct ending { struct steps steps; const struct luks_place *at; uint8_t *header; };
+
+static int ending_freeze(void *ctx, uint64_t off, uint64_t len)
+{
+	struct ending *e = ctx;
+
+	return on_freeze(&e->steps, off, len);
+}
+
+static int ending_begin(void *ctx, const struct luks_segment *fresh, uint64_t boundary, uint64_t total)
+{
+	struct ending *e = ctx;
+
+	return on_begin(&e->steps, fresh, boundary, total);
+}
+
+/* What a kill between the last step and the old slots' end leaves. */
+static void ending_thaw(void *ctx, uint64_t boundary, uint64_t total)
+{
+	struct ending *e = ctx;
+
+	on_thaw(&e->steps, boundary, total);
+	if (boundary == total)
+		e->header = header_read(e->at);
+}
+
+static void check_finished(const struct luks_place *at, const struct luks_segment *fresh)
+{
+	auto_session struct luks_session s = { .lock_fd = -1 };
+	struct err err = { .text = "" };
+	struct luks_layout l;
+	struct luks_json j;
+	struct luks_info info;
+
+	check_eq(luks_open(at, &wrong, &l, NULL, &err), 0);
+	check_eq(luks_open(at, &right, &l, NULL, &err), 0);
+	check_str(err.text, "");
+	check_eq(l.segment_count, 1);
+	check(!memcmp(l.segment[0].key, fresh->key, 64));
+	/* the next to write brings a second copy that was left behind up to the first */
+	check_eq(luks_session_open(&s, at, true, &err), 0);
+	check_eq(luks_info(at, &info, &err), 0);
+	check(!info.rotating && !info.primary_bad && !info.secondary_bad);
+	check_eq(crypt_reencrypt_status(s.cd, NULL), CRYPT_REENCRYPT_NONE);
+	check_eq(luks_session_json(&s, &j, &err), 0);
+	check_eq(__builtin_popcount(j.slots), 2);
+	check(j.backup_final == -1 && j.backup_previous == -1 && j.rotate_token == -1);
+}
+
+/* erase: how many of the two old slots are gone already. */
+static void finish_one(bool detached, unsigned erase)
+{
+	const struct luks_format format = { .version = 2, .sector = 4096, .size = 8 * MIB, .cost = luks_cost_key };
+	static const struct luks_rotate_ops ops = { ending_begin, ending_freeze, ending_thaw };
+	struct luks_rotation how = { .key = &right, .also = &wrong, .also_count = 1, .zone = MIB };
+	struct luks_place at = { .volume = strdup(suite_tmp("luks-finish")), .header = detached ? strdup(suite_tmp("luks-finish-h")) : NULL };
+	struct ending e = { .steps = { .stop_after = 100 }, .at = &at };
+	struct err err = { .text = "" };
+	uint8_t *after;
+	int slot;
+
+	unlink(at.volume);
+	unlink(luks_place_header(&at));
+	check_eq(luks_format(&at, &format, &right, &err), 0);
+	check_eq(luks_add_key(&at, &right, &wrong, &luks_cost_key, &slot, &err), 0);
+	check_eq(luks_rotate(&at, &how, &ops, &e, &err), 0);
+	CU_ASSERT_FATAL(e.header != NULL);
+	header_write(&at, e.header, HEADER);
+	for (unsigned i = 0; i < erase; i++) {
+		auto_session struct luks_session s = { .lock_fd = -1 };
+
+		check_eq(luks_session_open(&s, &at, true, &err), 0);
+		check_eq(crypt_keyslot_destroy(s.cd, (int)i), 0);
+	}
+	free(e.header);
+	e.header = header_read(&at);
+	check_finished(&at, &e.steps.fresh);
+	/* and cut short itself, while it writes the first copy and between the two */
+	after = header_read(&at);
+	for (size_t cut = 512; cut <= 16384; cut = cut < 4096 ? 4096 : cut + 4096) {
+		header_write(&at, e.header, HEADER);
+		header_write(&at, after, cut);
+		check_finished(&at, &e.steps.fresh);
+	}
+	free(after);
+	free(e.header);
+	unlink(luks_place_header(&at));
+	free((char *)at.header);
+	drop(&at);
+}
+
+static void test_finish(void)
+{
+	for (unsigned erase = 0; erase <= 2; erase++) {
+		finish_one(false, erase);
+		finish_one(true, erase);
+	}
+}
+
 static void test_rotate_one(void)
 {
 	struct luks_place at = make("luks-rotate1", 1, 512);
@@ -422,6 +543,7 @@ static const struct test luks_tests[] = {
 	{ "format refuses", test_format_refuses },
 	{ "a volume that is cut off", test_truncated },
 	{ "rotation, stopped and gone on with", test_rotate },
+	{ "a rotation's end that was cut short", test_finish },
 	{ "LUKS1 is not rotated", test_rotate_one },
 	{ "an unfinished import", test_import_mark },
 	{ "JSON that is not LUKS2's", test_json },
