@@ -520,7 +520,7 @@ static void a_busy_guest_delays_neither_begin_nor_end(void)
 	keep_busy(&g, r.b);
 	check_eq(snap_open_on(r.b, &r.store->b, NULL, true, &err), 0);
 	check(g.writes <= 4);
-	check_eq(block_snapshot_drop(r.b, &err), 0);
+	check_eq(block_snapshot_drop(r.b, false, &err), 0);
 	check(g.writes <= 12);
 	g.most = 0;
 	block_drain(r.b);
