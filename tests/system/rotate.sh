@@ -23,6 +23,8 @@ run() {
 	wait $child
 	status=$?
 	child=
+	# also of agents and of processes within, whose end is not the end
+	if grep -qE 'Sanitizer|runtime error' "$work/err"; then say FAIL "$name: $(grep -E 'Sanitizer|runtime error' "$work/err" | head -n 1)"; fi
 	if [ $status -eq 0 ]; then say PASS "$name: $(tail -n 1 "$work/out")"; else say FAIL "$name: status $status: $(tail -n 1 "$work/err")"; fi
 	return $status
 }

@@ -465,7 +465,7 @@ static int run_storm(const char *volume, const char *key_file, unsigned seed, ui
 		waitpid(pid, &status, 0);
 		if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) {
 			m->processes_killed++;
-		} else if (!WIFEXITED(status) || WEXITSTATUS(status) == LIFE_WRONG) {
+		} else if (!WIFEXITED(status) || (WEXITSTATUS(status) && WEXITSTATUS(status) != LIFE_FAILED)) {
 			fprintf(stderr, "driver: life %u ended with status %x\n", life, status);
 			return 1;
 		} else if (WEXITSTATUS(status) && ++failed > 2 * kills) {
@@ -529,6 +529,9 @@ static int run_end(const char *volume, const char *key_file)
 				wrong("not what was written", unit + i);
 		}
 	}
+	xts_free(x);
+	secret_destroy(&key);
+	secret_free(layout);
 	printf("%" PRIu64 " sectors are as written\n", g.m->units);
 	return 0;
 }
