@@ -62,6 +62,13 @@ void block_unplug(struct block *b)
 	}
 }
 
+void block_hurry(struct block *b)
+{
+	for (; b; b = b->lower)
+		if (b->ops->hurry)
+			b->ops->hurry(b);
+}
+
 void block_drain(struct block *b)
 {
 	if (b->ops->drain)

@@ -38,6 +38,8 @@ struct block_ops {
 	 */
 	void (*plug)(struct block *b);
 	void (*unplug)(struct block *b);
+	/* Optional, any thread: hand on now what is held back for no other reason than its rate. */
+	void (*hurry)(struct block *b);
 };
 
 struct block {
@@ -52,5 +54,7 @@ struct block {
 void block_submit(struct block *b, struct block_req *req);
 void block_plug(struct block *b);
 void block_unplug(struct block *b);
+/* A device was reset: nobody waits for its requests any more, but for their end. Some may end inside. NULL is fine. */
+void block_hurry(struct block *b);
 void block_drain(struct block *b);
 void block_free(struct block *b);	/* drains; NULL is fine */

@@ -124,6 +124,11 @@ static void drain(struct block *b)
 	clock_disarm(l->clock, &l->timer);
 }
 
+static void hurry(struct block *b)
+{
+	pump(container_of(b, struct limit, b), true);
+}
+
 static void free_limit(struct block *b)
 {
 	struct limit *l = container_of(b, struct limit, b);
@@ -133,7 +138,7 @@ static void free_limit(struct block *b)
 	free(l);
 }
 
-static const struct block_ops ops = { .name = "limit", .submit = submit, .drain = drain, .free = free_limit };
+static const struct block_ops ops = { .name = "limit", .submit = submit, .drain = drain, .free = free_limit, .hurry = hurry };
 
 void block_limit_set(struct block *b, const struct block_rate *rate)
 {

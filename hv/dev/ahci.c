@@ -84,6 +84,7 @@ static void link_down(struct ahci_port *p, uint32_t ssts)
 	p->halted = p->signature_due = false;
 	p->tfd = 0x7f;
 	p->sig = 0xffffffff;
+	ahci_port_hurry(p);
 }
 
 static void link_up(struct ahci_port *p)
@@ -210,6 +211,7 @@ static void write_cmd(struct ahci_port *p, uint32_t val)
 			p->tfd &= ~(uint32_t)(ATA_BSY | ATA_DRQ);
 		if (!p->aborting)
 			p->cmd &= ~AHCI_CMD_CR;
+		ahci_port_hurry(p);
 	}
 }
 

@@ -162,6 +162,12 @@ void ahci_port_abort(struct ahci_port *p)
 	p->queued = p->finished = 0;
 }
 
+void ahci_port_hurry(struct ahci_port *p)
+{
+	if (p->aborting)
+		block_hurry(p->dev.block);
+}
+
 void ahci_fail(struct ahci_slot *s, uint8_t error, uint8_t status)
 {
 	struct ahci_port *p = s->port;
@@ -364,6 +370,7 @@ static void control(struct ahci_slot *s, uint8_t val, bool clear_busy)
 			p->tfd = ATA_BSY;
 		else if (clear_busy)
 			p->tfd &= ~(uint32_t)(ATA_BSY | ATA_DRQ);
+		ahci_port_hurry(p);
 	} else if (old & CONTROL_SRST) {
 		ata_reset(&p->dev);
 		ahci_port_signature(p);

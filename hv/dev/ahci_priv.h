@@ -115,6 +115,8 @@ void ahci_port_signature(struct ahci_port *port);
 void ahci_port_run(struct ahci_port *port);
 /* Drop all commands. */
 void ahci_port_abort(struct ahci_port *port);
+/* Then, when the port's registers say so: do not wait for the rate of the disk, drivers give a reset one second (AHCI 10.4.3). */
+void ahci_port_hurry(struct ahci_port *port);
 /* Set device registers and tell the host; irq: the FIS's interrupt bit. */
 void ahci_send_d2h(struct ahci_port *port, const struct ata_tf *tf, bool irq);
 /* Build slot->iov for exactly len bytes from the PRD table. False: it did not work and the command has ended. */

@@ -281,6 +281,8 @@ static void queue_reset(void *ctx, unsigned queue)
 	b->generation++;
 	b->stale = b->in_flight;
 	b->stalled = false;
+	if (b->stale)
+		block_hurry(b->block);
 }
 
 static bool queue_busy(void *ctx, unsigned queue)

@@ -16,6 +16,7 @@ struct fault {
 	struct block b;
 	uint8_t *data;
 	bool hold;		/* keep requests until fault_release */
+	bool by_rate;		/* they are kept for their rate: hurrying lets them go */
 	unsigned fail_after;	/* with fail_with: this many requests succeed first */
 	int fail_with;
 	bool fail_once;		/* only the next one */
@@ -103,6 +104,12 @@ static inline void fault_drain(struct block *b)
 		fault_release(f, 0);
 }
 
+static inline void fault_hurry(struct block *b)
+{
+	if (container_of(b, struct fault, b)->by_rate)
+		fault_drain(b);
+}
+
 static inline void fault_plug(struct block *b)
 {
 	container_of(b, struct fault, b)->plugs++;
@@ -134,7 +141,7 @@ static inline void fault_free(struct block *b)
 static inline struct fault *fault_create(uint64_t size)
 {
 	static const struct block_ops ops = { .name = "fault", .submit = fault_submit, .drain = fault_drain, .free = fault_free,
-		.plug = fault_plug, .unplug = fault_unplug };
+		.plug = fault_plug, .unplug = fault_unplug, .hurry = fault_hurry };
 	struct fault *f = calloc(1, sizeof *f);
 
 	f->data = calloc(1, size);

@@ -188,6 +188,24 @@ static void draining_lets_go_and_charges(void)
 	block_free(t.b);
 }
 
+static void hurrying_lets_go_and_charges(void)
+{
+	struct bench t;
+
+	open_bench(&t, 0, 10);
+	for (unsigned i = 0; i < 11; i++)
+		submit(&t, BLOCK_READ, 512);
+	check_eq(ended, 1);
+	block_hurry(t.b);
+	check_eq(ended, 11);
+	submit(&t, BLOCK_READ, 512);
+	fake_clock_advance(&t.clock, 999 * MS);
+	check_eq(ended, 11);
+	fake_clock_advance(&t.clock, 101 * MS);
+	check_eq(ended, 12);
+	block_free(t.b);
+}
+
 static void a_new_rate_judges_anew(void)
 {
 	struct bench t;
@@ -265,6 +283,7 @@ static const struct test tests[] = {
 	{ "discards cost no bytes", discards_cost_no_bytes },
 	{ "zeroes cost their bytes", zeroes_cost_their_bytes },
 	{ "draining lets go and charges", draining_lets_go_and_charges },
+	{ "hurrying lets go and charges", hurrying_lets_go_and_charges },
 	{ "a new rate judges anew", a_new_rate_judges_anew },
 	{ "rates that are absurd do not overflow", rates_that_are_absurd_do_not_overflow },
 	{ "rates in words", rates_in_words },

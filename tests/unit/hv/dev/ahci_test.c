@@ -424,6 +424,40 @@ static void media_errors_name_the_sector(void)
 	rig_free(r);
 }
 
+/* Drivers give a reset a second, whatever rate the disk has. */
+static void no_reset_waits_for_the_rate_of_the_disk(void)
+{
+	struct rig *r = rig_create();
+
+	r->disk->hold = r->disk->by_rate = true;
+	for (unsigned i = 0; i < 4; i++)
+		queue(r, i, i);
+	pset(r, 0, SACT, 0xf);
+	pset(r, 0, CI, 0xf);
+	check_eq(r->disk->held_count, 4);
+	pset(r, 0, CMD, FRE);
+	check_eq(preg(r, 0, CMD) & CR, 0);
+	restart(r, 0);
+	queue(r, 0, 0);
+	pset(r, 0, SACT, 1);
+	pset(r, 0, CI, 1);
+	check_eq(r->disk->held_count, 1);
+	pset(r, 0, SCTL, 1);
+	check_eq(r->disk->held_count, 0);
+	check_eq(preg(r, 0, CI), 0);
+	pset(r, 0, SCTL, 0);
+	check_eq(preg(r, 0, TFD) & 0x80, 0);
+	restart(r, 0);
+	queue(r, 0, 0);
+	pset(r, 0, SACT, 1);
+	pset(r, 0, CI, 1);
+	check_eq(r->disk->held_count, 1);
+	set(r, GHC, 0x80000001);
+	check_eq(reg(r, GHC), 0x80000000);
+	check_eq(r->disk->held_count, 0);
+	rig_free(r);
+}
+
 static void a_port_stopped_under_way_drops_the_command(void)
 {
 	struct rig *r = rig_create();
@@ -637,6 +671,7 @@ static void two_controllers_at_once(void)
 }
 
 static const struct test tests[] = {
+	{ "no reset waits for the rate of the disk", no_reset_waits_for_the_rate_of_the_disk },
 	{ "shows itself as ICH9", shows_itself_as_ich9 },
 	{ "the signature waits for FIS receive", the_signature_waits_for_fis_receive },
 	{ "refuses unsuitable media", refuses_unsuitable_media },

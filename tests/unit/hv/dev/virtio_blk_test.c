@@ -457,6 +457,7 @@ static void queue_reset_frees_a_stalled_round(void)
 	vq_kick(&q);
 	queue_reset_begin(&d, 0);
 	fake_disk_complete(disk, 0);
+	check(disk->hurried > 0);	/* nobody waits for the rate of what is reset */
 	check_eq(disk->held_count, 255);	/* the freed slot took nothing from the ring of before */
 	check(queue_resetting(&d));
 	fake_disk_drain(&disk->b);

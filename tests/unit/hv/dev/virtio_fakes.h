@@ -15,7 +15,7 @@ struct fake_disk {
 	bool hold;			/* keep requests until fake_disk_complete */
 	int fail;			/* result of the requests performed from now on */
 	struct block_req *held[256];
-	unsigned held_count, performed[BLOCK_OPS], fua;
+	unsigned held_count, performed[BLOCK_OPS], fua, hurried;
 	unsigned plugs, most_plugged;	/* most_plugged: held at an unplug */
 };
 
@@ -67,6 +67,11 @@ static inline void fake_disk_drain(struct block *b)
 		fake_disk_complete(f, 0);
 }
 
+static inline void fake_disk_hurry(struct block *b)
+{
+	((struct fake_disk *)b)->hurried++;
+}
+
 static inline void fake_disk_free(struct block *b)
 {
 	free(((struct fake_disk *)b)->data);
@@ -92,7 +97,7 @@ static inline void fake_disk_unplug(struct block *b)
 }
 
 static const struct block_ops fake_disk_ops = {
-	.name = "fake", .submit = fake_disk_submit, .drain = fake_disk_drain, .free = fake_disk_free, .plug = fake_disk_plug,
+	.name = "fake", .submit = fake_disk_submit, .drain = fake_disk_drain, .hurry = fake_disk_hurry, .free = fake_disk_free, .plug = fake_disk_plug,
 	.unplug = fake_disk_unplug,
 };
 
