@@ -432,7 +432,8 @@ static void finish_one(bool detached, unsigned erase)
 	const struct luks_format format = { .version = 2, .sector = 4096, .size = 8 * MIB, .cost = luks_cost_key };
 	static const struct luks_rotate_ops ops = { ending_begin, ending_freeze, ending_thaw };
 	struct luks_rotation how = { .key = &right, .also = &wrong, .also_count = 1, .zone = MIB };
-	struct luks_place at = { .volume = strdup(suite_tmp("luks-finish")), .header = detached ? strdup(suite_tmp("luks-finish-h")) : NULL };
+	struct luks_place at = { .volume = strdup(suite_tmp("luks-finish")),
+		.header = detached ? strdup(suite_tmp("luks-finish-h")) : NULL };
 	struct ending e = { .steps = { .stop_after = 100 }, .at = &at };
 	struct err err = { .text = "" };
 	uint8_t *after;
