@@ -26,9 +26,10 @@ static unsigned count_disks(const struct env *env)
 static int read_placement(struct machine *m, struct err *err)
 {
 	struct disks *s = &m->disks;
-	int r = 0;
+	int r = placement_init(&s->placement, m->options->placement, err);
 
-	placement_init(&s->placement, m->options->placement);
+	if (r)
+		return r;
 	s->disk = calloc(count_disks(m->env) + 1, sizeof *s->disk);
 	if (!s->disk)
 		return err_set(err, -ENOMEM, "no memory");

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
-#include "hv/block/snapshot.h"
 #include "hv/kvm/probe.h"
 #include "hv/machine.h"
 #include "lib/version.h"
@@ -37,29 +36,6 @@ static int run(const struct options *o, uint64_t start_ns)
 	return status;
 }
 
-static void on_progress(void *ctx, uint64_t done, uint64_t total)
-{
-	uint64_t *told = ctx, tenth = total ? done * 10 / total : 10;
-
-	if (tenth == *told)
-		return;
-	*told = tenth;
-	log_info("roll-back: %llu0 %%", (unsigned long long)tenth);
-}
-
-static int roll_back(const struct options *o)
-{
-	struct err err = { 0 };
-	uint64_t told = 0;
-
-	if (block_snapshot_roll_back(o->volume, o->roll_back, on_progress, &told, &err)) {
-		log_error("%s", err.text);
-		return EXIT_START;
-	}
-	log_info("%s is as it was when the snapshot was made", o->volume);
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	uint64_t start_ns = loop_now_ns();
@@ -83,7 +59,7 @@ int main(int argc, char **argv)
 		status = kvm_probe_report(stdout, o.json) ? EXIT_START : 0;
 	} else {
 		log_init("hull-hv", o.log_level);
-		status = o.roll_back ? roll_back(&o) : run(&o, start_ns);
+		status = run(&o, start_ns);
 	}
 	options_free(&o);
 	return status;

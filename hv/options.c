@@ -9,7 +9,7 @@
 #include "lib/scope.h"
 
 enum { OPT_ENV = 256, OPT_PLACEMENT, OPT_DISK, OPT_NIC, OPT_CONSOLE, OPT_COM2, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_FIRMWARE,
-	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_CONTROL, OPT_ROLL_BACK, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON,
+	OPT_MEMORY_LOCK, OPT_NO_REBOOT, OPT_STATS, OPT_CONTROL, OPT_DEBUG_LOG, OPT_TIMEOUT, OPT_PROBE, OPT_JSON,
 	OPT_VERBOSE, OPT_QUIET, OPT_HELP, OPT_VERSION, OPT_END };
 
 enum { NAME_MAX_LEN = 31 };	/* env_pci.name, env_disk.name */
@@ -30,7 +30,6 @@ static const struct option table[] = {
 	{ "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
 	{ "stats", required_argument, NULL, OPT_STATS },
 	{ "control", required_argument, NULL, OPT_CONTROL },
-	{ "roll-back", required_argument, NULL, OPT_ROLL_BACK },
 	{ "debug-log", required_argument, NULL, OPT_DEBUG_LOG },
 	{ "power-timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "probe", no_argument, NULL, OPT_PROBE },
@@ -66,7 +65,6 @@ static const struct field {
 	[OPT_NO_REBOOT - OPT_ENV] = { FLAG, AT(no_reboot) },
 	[OPT_STATS - OPT_ENV] = { TEXT, AT(stats) },
 	[OPT_CONTROL - OPT_ENV] = { KEY, .key = "control" },
-	[OPT_ROLL_BACK - OPT_ENV] = { TEXT, AT(roll_back) },
 	[OPT_DEBUG_LOG - OPT_ENV] = { TEXT, AT(debug_log) },
 	[OPT_TIMEOUT - OPT_ENV] = { SECONDS },
 	[OPT_PROBE - OPT_ENV] = { FLAG, AT(probe) },
@@ -82,7 +80,6 @@ _Static_assert(array_len(table) == array_len(fields) + 1, "each option has its f
 void options_usage(void)
 {
 	fputs("usage: hull-hv --env FILE.dtb [--placement FILE] [OPTION]...\n"
-	      "       hull-hv --roll-back STORE VOLUME\n"
 	      "       hull-hv --probe [--json]\n"
 	      "\n"
 	      "Run a server on /dev/kvm exactly as its environment describes it.\n"
@@ -102,7 +99,6 @@ void options_usage(void)
 	      "  --memory-lock         keep all guest memory resident\n"
 	      "  --stats FILE          write counters as JSON at the end\n"
 	      "  --control PATH        Unix socket for `hull server`: status, rotation, snapshots\n"
-	      "  --roll-back STORE     bring VOLUME back to the snapshot kept in STORE, then delete STORE\n"
 	      "  --debug-log FILE      firmware's debug output (\"-\": standard error)\n"
 	      "  --probe               say what this machine can and cannot do\n"
 	      "  --json                the probe's report as JSON\n"
@@ -220,12 +216,6 @@ int options_parse(struct options *o, int argc, char **argv, struct err *err)
 		r = c == '?' || c == ':' ? refuse(c, argv, err) : apply(o, c, err);
 	if (r)
 		return r;
-	if (o->roll_back && optind + 1 == argc && !o->env) {
-		o->volume = argv[optind];
-		return 0;
-	}
-	if (o->roll_back)
-		return err_set(err, -EINVAL, "--roll-back wants a store and one volume, and no server; see hull-hv --help");
 	if (optind < argc)
 		return err_set(err, -EINVAL, "%s: unexpected argument; see hull-hv --help", argv[optind]);
 	if (o->help || o->version || o->probe)

@@ -12,7 +12,6 @@ struct options {
 	const char *kernel, *initrd, *append;
 	const char *stats;		/* JSON counters at the end */
 	const char *debug_log;		/* firmware's debug output: a file, "-": standard error, NULL: off */
-	const char *roll_back, *volume;	/* a snapshot's store and what it is of: no server then */
 	unsigned power_timeout_s;	/* from the power button to a forced power off */
 	bool memory_lock, no_reboot, probe, json, help, version;
 	enum log_level log_level;

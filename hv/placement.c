@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "hv/block/nbd.h"
+#include "lib/duration.h"
 #include "lib/scope.h"
 
 #define SECTOR 512
@@ -197,10 +198,13 @@ static int add_part(struct placement *p, struct config *config, struct placement
 
 /* ---- disks */
 
-void placement_init(struct placement *p, struct config *config)
+int placement_init(struct placement *p, struct config *config, struct err *err)
 {
+	const char *wait = config_get(config, "wait");
+
 	*p = (struct placement){ .lma = config_get(config, "lma"), .lma_token = config_get(config, "lma.token"),
-				 .store_unlock = config_get(config, "store.unlock") };
+				 .store_unlock = config_get(config, "store.unlock"), .wait_s = 10 };
+	return wait ? duration_parse("wait", wait, 0, 3600, &p->wait_s, err) : 0;
 }
 
 static int read_parts(struct placement *p, struct config *config, struct placement_disk *d, const char *value, struct err *err)

@@ -31,11 +31,12 @@ struct placement {
 	struct placement_disk *disk;
 	unsigned disks;
 	const char *lma, *lma_token, *store_unlock;	/* or NULL */
+	uint32_t wait_s;		/* for a volume that is in use */
 	bool keyed;			/* some volume has a key */
 };
 
-/* Begins with no disk. Strings in p are the config's, which stays. */
-void placement_init(struct placement *p, struct config *config);
+/* Begins with no disk, and with what is said of all volumes. Strings in p are the config's, which stays. */
+int placement_init(struct placement *p, struct config *config, struct err *err) must_check;
 /*
  * What the config says of the disk `name` (a string that stays) and of its volumes. Errors name key and word, and never
  * what stands for a key source: it might be a key.

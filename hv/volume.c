@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "crypto/luks/agent.h"
 #include "hv/block/crypt.h"
 #include "hv/block/file.h"
 #include "hv/block/nbd.h"
 #include "hv/block/snapshot.h"
+#include "lib/log.h"
 #include "lib/scope.h"
 
 /* ---- the handle: several disks over one volume */
@@ -27,6 +29,37 @@ static void drain(struct block *b)
 static void keep(struct block *b) {}
 
 static const struct block_ops handle_ops = { .name = "volume", .submit = submit, .drain = drain, .free = keep };
+
+/* ---- what somebody else has, who is perhaps about to end */
+
+#define TELL_NS 500000000ull
+#define STEP_NS 20000000
+
+struct patience { uint64_t start_ns, wait_ns; bool told; };
+
+static struct patience begin_waiting(const struct volume_context *c)
+{
+	return (struct patience){ .start_ns = loop_now_ns(), .wait_ns = c->placement->wait_s * 1000000000ull };
+}
+
+/*
+ * True: try again. The kernel closes the files of a process that was killed only after its disk operations have ended, and its
+ * agent may be about to end, too: who starts the server again at once shall not have to know that.
+ */
+static bool keep_waiting(struct patience *p, const char *path, int r, struct err *err)
+{
+	uint64_t waited = loop_now_ns() - p->start_ns;
+
+	if (r != -EBUSY || waited >= p->wait_ns)
+		return false;
+	if (!p->told && waited >= TELL_NS) {
+		log_info("%s is in use; waiting for its last user to let go", path);
+		p->told = true;
+	}
+	*err = (struct err){ .code = 0 };
+	nanosleep(&(struct timespec){ .tv_nsec = STEP_NS }, NULL);
+	return true;
+}
 
 /* ---- what lies on it */
 
@@ -115,6 +148,7 @@ static int ask_agent(const struct volume *v, const struct placement_volume *from
 	    !copy(m->server, sizeof m->server, c->server) || !copy(m->lma, sizeof m->lma, p->lma) ||
 	    !copy(m->lma_token, sizeof m->lma_token, p->lma_token) || !copy(m->unlock, sizeof m->unlock, p->store_unlock))
 		return err_set(err, -ENAMETOOLONG, "volume.%s: paths and key sources have %d bytes at most", v->name, AGENT_PATH - 1);
+	agent_lend(c->agent, block_file_fd(v->base));
 	r = agent_send(c->agent, AGENT_OPEN, err);
 	r = r ? r : agent_receive(c->agent, true, answer, err);
 	if (r)
@@ -124,10 +158,28 @@ static int ask_agent(const struct volume *v, const struct placement_volume *from
 	return (*answer)->kind == AGENT_OPENED ? 0 : err_set(err, -EPROTO, "the volume agent answers something else");
 }
 
+/* The agent opens a device exclusively when it has a rotation to recover. */
+static int ask_without_claim(const struct volume *v, const struct placement_volume *from, struct volume_context *c,
+	const struct agent_message **answer, struct err *err)
+{
+	struct patience p;
+	int r;
+
+	block_file_release_claim(v->base);
+	r = ask_agent(v, from, c, answer, err);
+	if (r)
+		return r;
+	p = begin_waiting(c);
+	do
+		r = block_file_take_claim(v->base, err);
+	while (keep_waiting(&p, v->path, r, err));
+	return r;
+}
+
 static int decrypt(struct volume *v, const struct placement_volume *from, struct volume_context *c, struct err *err)
 {
 	const struct agent_message *answer;
-	int r = ask_agent(v, from, c, &answer, err);
+	int r = ask_without_claim(v, from, c, &answer, err);
 
 	if (r)
 		return r;
@@ -144,23 +196,37 @@ static int decrypt(struct volume *v, const struct placement_volume *from, struct
 
 /* ---- opening */
 
-static int open_base(struct volume *v, struct loop *loop, struct err *err)
+static int open_base(struct volume *v, const struct volume_context *c, struct err *err)
 {
-	int r = block_nbd_is_uri(v->path) ? block_nbd_open(v->path, false, loop, &v->base, err) :
-		block_file_open(v->path, false, loop, &v->base, err);
+	struct patience p = begin_waiting(c);
+	int r;
 
+	if (block_nbd_is_uri(v->path))
+		r = block_nbd_open(v->path, false, c->loop, &v->base, err);
+	else do
+		r = block_file_open(v->path, false, c->loop, &v->base, err);
+	while (keep_waiting(&p, v->path, r, err));
 	v->top = v->base;
 	return r;
 }
 
-static int open_snapshot(struct volume *v, const struct placement_volume *from, struct loop *loop, struct err *err)
+static int open_snapshot(struct volume *v, const struct placement_volume *from, const struct volume_context *c, struct err *err)
 {
-	int r = block_snapshot_create(v->base, loop, &v->snapshot);
+	int r = block_snapshot_create(v->base, c->loop, &v->snapshot);
+	struct patience p = begin_waiting(c);
 
 	if (r)
 		return err_set(err, r, "%s", strerror(-r));
 	v->top = v->snapshot;
-	return from->snapshot ? block_snapshot_open(v->snapshot, from->snapshot, false, err) : 0;
+	if (!from->snapshot)
+		return 0;
+	do
+		r = block_snapshot_open(v->snapshot, from->snapshot, false, err);
+	while (keep_waiting(&p, from->snapshot, r, err));
+	if (r == -ENOENT)
+		return err_set(err, r, "snapshot %s is not there, and a start without it would end it: correct volume.%s.snapshot, or take "
+			       "it out if the snapshot is not needed", from->snapshot, v->name);
+	return r;
 }
 
 int volume_open(struct volume *v, const struct placement_volume *from, struct volume_context *c, struct err *err)
@@ -170,10 +236,10 @@ int volume_open(struct volume *v, const struct placement_volume *from, struct vo
 	v->name = from->name;
 	v->path = from->path;
 	v->header = from->header;
-	r = open_base(v, c->loop, err);
+	r = open_base(v, c, err);
 	if (!r && !from->key)
 		r = check_plain(v, from, err);
-	r = r ? r : open_snapshot(v, from, c->loop, err);
+	r = r ? r : open_snapshot(v, from, c, err);
 	if (!r && from->key)
 		r = decrypt(v, from, c, err);
 	if (r)

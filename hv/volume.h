@@ -29,6 +29,9 @@ struct volume_context {
 	int spare_fd;				/* a copy of the descriptor that the agent's own takes the place of; -1: none */
 };
 
-/* v is zeroed, and freed by volume_free also when this fails. Starts the agent when it is needed. */
+/*
+ * v is zeroed, and freed by volume_free also when this fails. Starts the agent when it is needed. What somebody else has (-EBUSY)
+ * is waited for as long as the placement says.
+ */
 int volume_open(struct volume *v, const struct placement_volume *from, struct volume_context *c, struct err *err) must_check;
 void volume_free(struct volume *v);	/* wipes; nothing above uses it any more */

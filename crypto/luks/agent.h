@@ -3,7 +3,11 @@
  * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, so that the hypervisor itself
  * parses no header, runs no Argon2id and opens no link for keys. It is `hull volume agent`, which stands beside
  * hull-hv. Client half: agent_client.c (hv); server half: agent_serve.c (tools/hull). They talk over a SOCK_SEQPACKET pair, one
- * struct agent_message each way at a time; both halves check every field. The agent ends when the socket closes.
+ * struct agent_message each way at a time; both halves check every field.
+ *
+ * The agent ends when the socket closes, and is killed when the thread that started it ends (PR_SET_PDEATHSIG goes by threads,
+ * not processes). It may be writing a zone then, and the kernel drops hull-hv's locks before it kills the agent: so hull-hv lends
+ * the volume's locked descriptor, and the volume stays locked until both have ended.
  */
 #pragma once
 #include <sys/types.h>
@@ -57,7 +61,9 @@ struct agent;
  * AGENT_FD and an environment of its own: PATH, TERM and HULL_TPM_TCTI. It inherits what was opened without close-on-exec (fd:N),
  * AGENT_FD excepted.
  */
-int agent_start(struct agent **agent, struct err *err) must_check;
+int agent_start(struct agent **agent, struct err *err) must_check;	/* on a thread that lives as long as the process */
+/* The next request carries fd (-1: nothing), whose locks the agent then holds too, until another one comes or it ends. */
+void agent_lend(struct agent *agent, int fd);
 /* How long agent_receive waits; 120 s to begin with: Argon2id on a slow machine, a passphrase typed, a link. */
 void agent_set_timeout(struct agent *agent, unsigned ms);
 int agent_fd(const struct agent *agent);		/* readable when a message is there; non-blocking */

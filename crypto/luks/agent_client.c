@@ -20,6 +20,7 @@
 
 struct agent {
 	int fd;
+	int lent;			/* goes with the next message; -1: nothing does */
 	pid_t pid;			/* 0: reaped */
 	int status;			/* of the reaped child */
 	unsigned timeout_ms;
@@ -137,7 +138,7 @@ int agent_start(struct agent **agent, struct err *err)
 
 	if (!a)
 		return err_set(err, -ENOMEM, "volume agent: out of memory");
-	a->fd = -1;
+	a->fd = a->lent = -1;
 	a->timeout_ms = TIMEOUT_MS;
 	a->in = secret_alloc(sizeof *a->in);
 	a->out = secret_alloc(sizeof *a->out);
@@ -206,17 +207,38 @@ static int gone(struct agent *a, struct err *err)
 	return err_set(err, -EPIPE, "the volume agent ended with status %d", WEXITSTATUS(a->status));
 }
 
+void agent_lend(struct agent *a, int fd)
+{
+	a->lent = fd;
+}
+
+static ssize_t send_out(struct agent *a)
+{
+	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control = { .room = "" };
+	struct iovec iov = { a->out, sizeof *a->out };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (a->lent >= 0) {
+		control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), &a->lent, sizeof a->lent);
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof control.room;
+	}
+	do
+		n = sendmsg(a->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	a->lent = -1;
+	return n;
+}
+
 int agent_send(struct agent *a, enum agent_kind kind, struct err *err)
 {
-	ssize_t n;
 	int r;
 
 	a->out->version = AGENT_VERSION;
 	a->out->kind = kind;
-	do
-		n = send(a->fd, a->out, sizeof *a->out, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	r = n < 0 ? -errno : 0;
+	r = send_out(a) < 0 ? -errno : 0;
 	secret_wipe(a->out, sizeof *a->out);
 	if (r == -EPIPE || r == -ECONNRESET)
 		return gone(a, err);

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The volume agent: answers hull-hv over one socket until that closes. */
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include "crypto/keysource.h"
 #include "crypto/luks/agent.h"
 #include "crypto/luks/luks.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
+enum { LOCK_FD = 900 };			/* from here on: out of the way of descriptors that keys come from (fd:N) */
+
 struct server {
 	int fd;
+	int lock_fd;			/* the volume's, locked by hull-hv; -1: none was lent */
 	bool lost;			/* hull-hv is gone, or talks nonsense */
 	struct agent_message *in, *out;	/* secret memory */
 };
@@ -41,15 +48,47 @@ static void reply_failed(struct server *a, int rc, const struct err *err)
 	reply(a, AGENT_FAILED);
 }
 
+/* What came with a message: at most one descriptor, more than that the kernel closes for want of room. */
+static int take_lent(struct msghdr *msg)
+{
+	const struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int fd, high;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof fd))
+		return -1;
+	memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	high = fcntl(fd, F_DUPFD_CLOEXEC, LOCK_FD);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
+}
+
+static ssize_t receive_in(struct server *a)
+{
+	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control;
+	struct iovec iov = { a->in, sizeof *a->in };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
+	ssize_t n;
+	int lent;
+
+	do
+		n = recvmsg(a->fd, &msg, MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	lent = n < 0 ? -1 : take_lent(&msg);
+	if (lent >= 0) {
+		scope_close(&a->lock_fd);
+		a->lock_fd = lent;
+	}
+	return n;
+}
+
 /* The next message; false when the link has ended. */
 static bool receive(struct server *a)
 {
 	struct err err = { .text = "" };
-	ssize_t n;
+	ssize_t n = receive_in(a);
 
-	do
-		n = recv(a->fd, a->in, sizeof *a->in, MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
 	if (n <= 0) {
 		a->lost = true;
 		return false;
@@ -189,10 +228,29 @@ static void serve_one(struct server *a)
 		reply_failed(a, rc, &err);
 }
 
+/*
+ * An agent that outlived its hull-hv would write to a volume that the next one serves. A socket that is closed says so only where
+ * it is read, and in the midst of a recovery it is not; the pair's credentials are those of the process that made it.
+ */
+static bool follow_parent(int fd)
+{
+	struct ucred maker;
+	socklen_t len = sizeof maker;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &maker, &len)) {
+		log_error("the agent cannot be tied to hull-hv: %s", strerror(errno));
+		return false;
+	}
+	/* It may have ended before the line above took effect. */
+	return getppid() == maker.pid;
+}
+
 int agent_serve(int fd)
 {
-	struct server a = { .fd = fd, .in = secret_alloc(sizeof *a.in), .out = secret_alloc(sizeof *a.out) };
+	struct server a = { .fd = fd, .lock_fd = -1, .in = secret_alloc(sizeof *a.in), .out = secret_alloc(sizeof *a.out) };
 
+	if (!follow_parent(fd))
+		return 1;
 	set_limits();
 	if (!a.in || !a.out) {
 		log_error("no memory for keys: the limit of locked memory is too low");
@@ -204,5 +262,6 @@ int agent_serve(int fd)
 	}
 	secret_free(a.in);
 	secret_free(a.out);
+	scope_close(&a.lock_fd);
 	return 0;
 }

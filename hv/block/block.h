@@ -32,9 +32,9 @@ struct block_ops {
 	void (*drain)(struct block *b);
 	void (*free)(struct block *b);	/* nothing in flight; frees the layers below too */
 	/*
-	 * Between plug and unplug a layer may hold requests back to hand them on together; requests may complete inside
-	 * unplug. Calls nest; the device lock is not let go of between them. Optional: past a layer without them both go on to
-	 * `lower`; a layer with them passes them on itself.
+	 * Between plug and unplug a layer may hold requests back to hand them on together; requests may complete inside unplug:
+	 * inside the outermost call of it on the stack, a bounded number, the rest from the loop. Calls nest; the device lock is not
+	 * let go of between them. Optional: past a layer without them both go on to `lower`; a layer with them passes them on itself.
 	 */
 	void (*plug)(struct block *b);
 	void (*unplug)(struct block *b);

@@ -196,21 +196,19 @@ static void take_turn(struct crypt *c, struct block_req *req)
 }
 
 /*
- * The outermost call hands out all turns there are, so that the stack stays flat. What completes while lower is unplugged makes
- * room for more.
+ * The outermost call hands out all turns there are, so that the stack stays flat. What completes while lower is unplugged comes
+ * back here: lower then carries on what it is given, or leaves it for its next round (the device lock is not held for all).
  */
 void crypt_pump(struct crypt *c)
 {
-	if (c->pumping)
+	if (c->pumping || !c->waiting.head || !c->free_pieces)
 		return;
 	c->pumping = true;
-	while (c->waiting.head && c->free_pieces) {
-		block_plug(c->b.lower);
-		while (c->waiting.head && c->free_pieces)
-			take_turn(c, pop(&c->waiting));
-		block_unplug(c->b.lower);
-	}
+	block_plug(c->b.lower);
+	while (c->waiting.head && c->free_pieces)
+		take_turn(c, pop(&c->waiting));
 	c->pumping = false;
+	block_unplug(c->b.lower);
 }
 
 /* ---- the layer */

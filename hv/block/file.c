@@ -16,14 +16,14 @@ static const uint8_t zeroes[65536] __attribute__((aligned(4096)));
 
 /* ---- one request, operation by operation */
 
-/* The rest of the request's scatter list, at most what one call takes. */
+/* The rest of the request's scatter list, at most what one call takes, and what the kernel starts in a moment. */
 static void cut_iov(struct file_op *op)
 {
 	const struct block_req *req = op->req;
 	uint64_t skip = op->done;
 	unsigned i = 0;
 
-	if (!skip && req->iov_count <= FILE_MAX_IOV) {
+	if (!skip && req->iov_count <= FILE_MAX_IOV && req->len <= FILE_MOST) {
 		op->iov = req->iov;
 		op->iov_count = req->iov_count;
 		op->len = req->len;
@@ -34,12 +34,11 @@ static void cut_iov(struct file_op *op)
 	op->len = 0;
 	for (; skip >= req->iov[i].iov_len; i++)
 		skip -= req->iov[i].iov_len;
-	for (; i < req->iov_count && op->iov_count < FILE_WINDOW; i++, skip = 0) {
-		struct iovec *v = &op->window[op->iov_count++];
+	for (; i < req->iov_count && op->iov_count < FILE_WINDOW && op->len < FILE_MOST; i++, skip = 0) {
+		uint64_t n = req->iov[i].iov_len - skip, room = FILE_MOST - op->len;
 
-		v->iov_base = (uint8_t *)req->iov[i].iov_base + skip;
-		v->iov_len = req->iov[i].iov_len - skip;
-		op->len += v->iov_len;
+		op->window[op->iov_count++] = (struct iovec){ (uint8_t *)req->iov[i].iov_base + skip, n < room ? n : room };
+		op->len += n < room ? n : room;
 	}
 }
 
@@ -47,10 +46,12 @@ static void cut_zeroes(struct file_op *op)
 {
 	uint64_t left = op->req->len - op->done;
 
+	if (left > FILE_MOST)
+		left = FILE_MOST;
 	op->iov = op->window;
 	op->iov_count = 0;
 	op->len = 0;
-	while (left && op->iov_count < FILE_WINDOW) {
+	while (left) {
 		size_t n = left < sizeof zeroes ? (size_t)left : sizeof zeroes;
 
 		op->window[op->iov_count++] = (struct iovec){ .iov_base = (void *)zeroes, .iov_len = n };
@@ -183,12 +184,13 @@ static void advance(struct file *f, struct file_op *op)
 		file_direct_return(op, (uint64_t)r);
 		op->done += (uint64_t)r;
 	} else if (r >= 0) {
-		op->done = op->req->len;
+		/* Not done before the sync, which may have to be tried again: with the zeroes, from their beginning. */
 		if (op->call == FILE_FALLOCATE && op->req->fua && op->req->op == BLOCK_WRITE_ZEROES) {
 			op->call = FILE_SYNC;
 			start(f, op);
 			return;
 		}
+		op->done = op->req->len;
 	}
 	if (r >= 0 && op->done == op->req->len) {
 		finish(f, op, 0);

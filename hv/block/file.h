@@ -26,9 +26,13 @@ int block_file_open_engine(const char *path, bool readonly, enum block_file_engi
 void block_file_poll(struct block *b);
 enum block_file_engine block_file_engine(const struct block *b);
 
+/* The descriptor that carries the locks: who has a copy of it (agent_lend) holds them too. -1: b is no file. */
+int block_file_fd(const struct block *b);
+
 /*
  * A device is held exclusively (O_EXCL), which keeps it from being mounted, and also from a helper that must open it so. Let go
- * of that and take it again: requests go on meanwhile, and the locks (lib/filelock.h) stay. No more than that for files.
+ * of that and take it again: requests go on meanwhile, and the locks (lib/filelock.h) stay. Files have no claim, nor have other
+ * layers.
  * -EBUSY: somebody else holds it now.
  */
 void block_file_release_claim(struct block *b);

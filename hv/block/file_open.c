@@ -160,10 +160,17 @@ int block_file_open(const char *path, bool readonly, struct loop *loop, struct b
 	return block_file_open_engine(path, readonly, BLOCK_FILE_AUTO, loop, b, err);
 }
 
+int block_file_fd(const struct block *b)
+{
+	return b->ops == &file_ops ? container_of(b, struct file, b)->fd : -1;
+}
+
 void block_file_release_claim(struct block *b)
 {
 	struct file *f = container_of(b, struct file, b);
 
+	if (b->ops != &file_ops)
+		return;
 	scope_close(&f->claim_fd);
 	f->claim_fd = -1;
 }
@@ -173,7 +180,7 @@ int block_file_take_claim(struct block *b, struct err *err)
 	struct file *f = container_of(b, struct file, b);
 	char same[32];
 
-	if (!f->is_device || b->readonly || f->claim_fd >= 0)
+	if (b->ops != &file_ops || !f->is_device || b->readonly || f->claim_fd >= 0)
 		return 0;
 	/* The path may lead elsewhere by now; this is the device that data goes to. */
 	snprintf(same, sizeof same, "/proc/self/fd/%d", f->fd);

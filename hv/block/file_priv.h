@@ -14,6 +14,7 @@
 #define FILE_OPS 128		/* operations in flight; more requests wait in a list */
 #define FILE_WINDOW 256		/* iovecs an operation can hold of its own */
 #define FILE_MAX_IOV 1024	/* what one readv takes (IOV_MAX) */
+#define FILE_MOST (2u << 20)	/* bytes of an operation: the kernel starts them under the device lock */
 #define FILE_BOUNCE (256u << 10)
 
 enum file_call { FILE_READV, FILE_WRITEV, FILE_SYNC, FILE_FALLOCATE };

@@ -12,8 +12,9 @@
 #define LONG_READ (128u << 10)
 
 struct uring {
-	struct io_uring ring;
+	struct io_uring ring;		/* first: a test looks at its flags */
 	bool deferred;
+	bool silent;			/* the doorbell is off */
 };
 
 static int create_ring(struct uring *u)
@@ -139,18 +140,26 @@ static void quiet(struct file *f)
 {
 	struct uring *u = f->engine_data;
 
+	u->silent = u->deferred;
 	if (u->deferred)
 		io_uring_cq_eventfd_toggle(&u->ring, false);
 }
 
+/*
+ * Only what came while the doorbell was off is asked for: what came since has rung. The kernel's own sign of deferred work is no
+ * answer then. Its worker puts work into the list first and sets the sign afterwards; when the owner takes the work in between,
+ * the sign stays, with nothing behind it, until there is work again.
+ */
 static bool listen_again(struct file *f)
 {
 	struct uring *u = f->engine_data;
+	bool was_silent = u->silent;
 
+	u->silent = false;
 	if (u->deferred)
 		io_uring_cq_eventfd_toggle(&u->ring, true);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);	/* with the kernel: work is announced, then the flag is read */
-	return io_uring_cq_ready(&u->ring) || owed(u);
+	return io_uring_cq_ready(&u->ring) || (was_silent && owed(u));
 }
 
 static void free_engine(struct file *f)

@@ -55,7 +55,7 @@ static void charge(struct bucket *k, uint64_t cost, uint64_t now)
 /* Charges for the request if its time has come (or force), else says when it will. */
 static bool take(struct limit *l, const struct block_req *req, bool force, uint64_t *when)
 {
-	bool moves = req->op == BLOCK_READ || req->op == BLOCK_WRITE;
+	bool moves = req->op != BLOCK_DISCARD;
 	uint64_t bytes, ops, now, bytes_ready, ops_ready;
 
 	if (req->op == BLOCK_FLUSH)

@@ -2,8 +2,8 @@
 /*
  * The rate limit layer: bytes and operations per second with a burst of one tenth of a second (at least one request), kept by
  * token buckets. Requests over the limit wait in order; flushes wait only behind what came before them, and cost nothing.
- * Discards and zeroes cost an operation and no bytes: none move. Draining (a reset, power off) lets go at once what waits, and
- * charges for it.
+ * Discards cost an operation and no bytes: none move. Zeroes do, since an encrypted volume is written with them. Draining (a reset,
+ * power off) lets go at once what waits, and charges for it.
  */
 #pragma once
 #include "hv/block/block.h"

@@ -94,8 +94,9 @@ static int account(struct nbd *n, const struct nbd_command *c)
 		/* With nothing else unflushed, what went through stays through. */
 		if (c->fua && n->link.facts.fua && n->flushed + 1 == n->answered)
 			n->flushed = n->answered;
-	} else if (c->op == BLOCK_FLUSH && n->doubt) {
-		n->doubt = false;
+	} else if (c->op == BLOCK_FLUSH && (c->in_doubt || (n->doubt && c->whole->op == BLOCK_FLUSH))) {
+		if (c->whole->op == BLOCK_FLUSH)
+			n->doubt = false;
 		log_error("%s: writes since the last flush went with a lost connection; the flush fails", n->uri);
 		return -EIO;
 	} else if (c->op == BLOCK_FLUSH && c->answered > n->flushed) {
@@ -149,6 +150,19 @@ static void unwatch(struct nbd *n)
 	n->watched = 0;
 }
 
+/*
+ * The next flush must fail, and so must each that was under way: it is about writes that may be lost. A forced write that is
+ * answered on the next link is none of them.
+ */
+static void doubt_writes(struct nbd *n)
+{
+	n->doubt = true;
+	n->flushed = n->answered;
+	for (unsigned i = 0; i < NBD_COMMANDS; i++)
+		if (n->command[i].state != FREE && n->command[i].op == BLOCK_FLUSH)
+			n->command[i].in_doubt = true;
+}
+
 /* Away with the link; what was under way is sent again on the next one. */
 static void lose_link(struct nbd *n, const char *why)
 {
@@ -166,10 +180,8 @@ static void lose_link(struct nbd *n, const char *why)
 		c->state = READY;
 		nbd_queue_push(&n->todo, c);
 	}
-	if (n->answered != n->flushed && !n->link.facts.multi_conn) {
-		n->doubt = true;
-		n->flushed = n->answered;
-	}
+	if (n->answered != n->flushed && !n->link.facts.multi_conn)
+		doubt_writes(n);
 	n->retry_ns = loop_now_ns() + n->pause_ms * MS;
 }
 
@@ -420,6 +432,7 @@ static void wait_some(struct nbd *n)
 	} else if (poll(&p, 1, (int)ms) > 0) {
 		on_dial(n);
 	}
+	pump(n);	/* what was answered is counted before the link may be lost */
 	look_at_clock(n);
 	pump(n);
 }

@@ -66,6 +66,7 @@ struct nbd_command {
 	const struct iovec *iov;	/* reads through the buffer: where its bytes go */
 	uint64_t skip;			/* of the first element */
 	uint64_t answered;		/* flushes: nbd.answered when it was sent */
+	bool in_doubt;			/* flushes: what they are about may have gone with a connection */
 	int result;
 };
 

@@ -21,6 +21,8 @@ struct snapshot {
 	struct loop *loop;
 	struct snap_store *store;	/* NULL: requests are only passed on */
 	struct block_req *waiting, **waiting_end;	/* priv[0]: clusters before it need nothing any more */
+	bool closed;			/* what comes is held: the volume is to be still, however busy the guest is */
+	struct block_req *held, **held_end;
 	enum phase phase;
 	bool running;
 	unsigned pending;
@@ -90,6 +92,12 @@ static void submit(struct block *b, struct block_req *req)
 {
 	struct snapshot *s = container_of(b, struct snapshot, b);
 
+	if (s->closed) {
+		req->next = NULL;
+		*s->held_end = req;
+		s->held_end = &req->next;
+		return;
+	}
 	if (!s->store || req->op == BLOCK_READ || req->op == BLOCK_FLUSH) {
 		block_submit(b->lower, req);
 		return;
@@ -103,6 +111,26 @@ static void submit(struct block *b, struct block_req *req)
 	*s->waiting_end = req;
 	s->waiting_end = &req->next;
 	run(s);
+}
+
+static void close_gate(struct snapshot *s)
+{
+	s->closed = true;
+	s->held = NULL;
+	s->held_end = &s->held;
+}
+
+static void open_gate(struct snapshot *s)
+{
+	struct block_req *req = s->held;
+
+	s->closed = false;
+	while (req) {
+		struct block_req *next = req->next;
+
+		submit(&s->b, req);
+		req = next;
+	}
 }
 
 /* ---- a batch */
@@ -343,7 +371,7 @@ static int resume(struct snapshot *s, struct block *file, const char *path, stru
 	if (r)
 		return r;
 	if (s->store->st.state == SNAP_ROLLING_BACK)
-		return err_set(err, -EBUSY, "a roll-back of the volume has begun; finish it with `hull-hv --roll-back`");
+		return err_set(err, -EINPROGRESS, "a roll-back of the volume has begun; finish it with `hull volume roll-back`");
 	if (s->store->st.state == SNAP_BROKEN)
 		log_warn("snapshot %s is broken (%s) and keeps nothing any more; drop it", path ? path : "",
 			strerror(-s->store->st.reason));
@@ -361,9 +389,23 @@ int snap_open_on(struct block *b, struct block *file, const char *path, bool cre
 		return err_set(err, -ENOMEM, "out of memory");
 	}
 	s->data = s->index + SNAP_BLOCK;
+	close_gate(s);
 	r = create ? begin(s, file, path, err) : resume(s, file, path, err);
 	if (r)
 		close_store(s);
+	open_gate(s);
+	return r;
+}
+
+/* What a drop has left is no snapshot: one can be made in its place, and a start goes on without. */
+static int open_file(struct snapshot *s, struct block *file, const char *path, bool create, struct err *err)
+{
+	int r = snap_open_on(&s->b, file, path, create, err);
+
+	if (!r && s->store->st.state == SNAP_DROPPED) {
+		log_warn("snapshot %s was dropped: take it out of the placement, then delete the file; going on without", path);
+		close_store(s);
+	}
 	return r;
 }
 
@@ -377,12 +419,14 @@ int block_snapshot_open(struct block *b, const char *path, bool create, struct e
 		return err_set(err, -EBUSY, "the volume has a snapshot already: %s", s->store->path ? s->store->path : "");
 	if (b->lower->readonly)
 		return err_set(err, -EROFS, "the volume is read-only: there is nothing to keep");
-	if (create)
+	if (create && snap_store_is_mark(path))
+		r = snap_store_delete(path);
+	if (create && !r)
 		r = snap_store_create_file(path, b->size, err);
 	if (r)
 		return err_prefix(err, "snapshot %s", path);
 	r = block_file_open(path, false, s->loop, &file, err);
-	r = r ? r : snap_open_on(b, file, path, create, err);
+	r = r ? r : open_file(s, file, path, create, err);
 	if (r && create)
 		unlink(path);
 	return r ? err_prefix(err, "snapshot %s", path) : 0;
@@ -399,20 +443,41 @@ bool block_snapshot_info(const struct block *b, struct block_snapshot_info *info
 	return true;
 }
 
-int block_snapshot_drop(struct block *b, struct err *err)
+/* False: it must be deleted then. */
+static bool leave_mark(struct snap_store *st)
+{
+	struct err err = { 0 };
+
+	st->st.state = SNAP_DROPPED;
+	st->st.groups = st->st.rolled = 0;
+	st->st.reason = 0;
+	if (snap_store_write_status(st, &err)) {
+		log_warn("snapshot %s: %s; it is deleted, and the next start would miss it", st->path, err.text);
+		return false;
+	}
+	/* Only room is lost when this fails: it counts as dropped already. */
+	if (truncate(st->path, SNAP_GROUPS_OFF))
+		log_warn("snapshot %s: was dropped, but keeps its size: %s", st->path, strerror(errno));
+	return true;
+}
+
+int block_snapshot_drop(struct block *b, bool mark, struct err *err)
 {
 	struct snapshot *s = container_of(b, struct snapshot, b);
 	int r = 0;
 
 	if (!s->store)
 		return err_set(err, -ENOENT, "the volume has no snapshot");
+	close_gate(s);
 	block_drain(b);
-	if (s->store->path)
+	if (s->store->path && !(mark && leave_mark(s->store)))
 		r = snap_store_delete(s->store->path);
 	if (r)
-		return err_set(err, r, "snapshot %s cannot be deleted: %s", s->store->path, strerror(-r));
-	close_store(s);
-	return 0;
+		err_set(err, r, "snapshot %s cannot be deleted: %s", s->store->path, strerror(-r));
+	else
+		close_store(s);
+	open_gate(s);
+	return r;
 }
 
 static void free_snapshot(struct block *b)

@@ -18,7 +18,8 @@ int block_snapshot_create(struct block *lower, struct loop *loop, struct block *
 /*
  * Open (or, with create, begin) the snapshot kept in the file store_path. Beginning waits for what is in flight and flushes the
  * volume. -EINVAL: foreign, damaged or of another volume; -EEXIST: create finds a file; -ENOENT: there is none to open;
- * -EBUSY: one is open already, or a roll-back of it has begun. A broken one is opened, says so in the log, and keeps nothing.
+ * -EBUSY: one is open already, or the store is in use; -EINPROGRESS: a roll-back of it has begun. A broken one is opened, says so
+ * in the log, and keeps nothing.
  */
 int block_snapshot_open(struct block *b, const char *store_path, bool create, struct err *err) must_check;
 
@@ -32,8 +33,12 @@ struct block_snapshot_info {
 };
 /* False when no store is open. */
 bool block_snapshot_info(const struct block *b, struct block_snapshot_info *info);
-/* Stop keeping and delete the store; the layer then only passes requests on. Waits for what is in flight. -ENOENT: none is open. */
-int block_snapshot_drop(struct block *b, struct err *err) must_check;
+/*
+ * Stop keeping and delete the store; the layer then only passes requests on. Waits for what is in flight. -ENOENT: none is open.
+ * mark: empty the store instead and leave it as a sign of the drop, for placements that still name it. Opening it succeeds with a
+ * warning and without a snapshot.
+ */
+int block_snapshot_drop(struct block *b, bool mark, struct err *err) must_check;
 
 /*
  * Offline: bring the volume back to the point of the snapshot, then delete the store. Everything is verified before the first

@@ -32,7 +32,7 @@ struct snap_header {
 	struct snap_probe probe[SNAP_PROBES];
 };
 
-enum snap_state { SNAP_KEEPING = 1, SNAP_BROKEN, SNAP_ROLLING_BACK, SNAP_STATES };
+enum snap_state { SNAP_KEEPING = 1, SNAP_BROKEN, SNAP_ROLLING_BACK, SNAP_DROPPED, SNAP_STATES };
 
 struct snap_status {
 	uint64_t seq;			/* the higher of the two copies counts */
@@ -104,6 +104,8 @@ int snap_store_write_status(struct snap_store *s, struct err *err) must_check;
 typedef int snap_group_fn(void *ctx, const struct snap_group *g, uint64_t data, struct err *err);
 int snap_store_walk(struct snap_store *s, snap_group_fn *fn, void *ctx, struct err *err) must_check;
 int snap_store_delete(const char *path) must_check;	/* durably */
+/* Is the file what a drop left there (block_snapshot_drop) and nothing more? Reads a few blocks. */
+bool snap_store_is_mark(const char *path);
 void snap_store_free(struct snap_store *s);	/* NULL is fine */
 
 static inline bool snap_is_kept(const struct snap_store *s, uint64_t cluster)

@@ -101,6 +101,8 @@ int snap_roll_back_on(struct block *volume, struct snap_store *s, void (*progres
 	if (!rc && s->st.state == SNAP_BROKEN)
 		rc = err_set(err, -ESTALE, "the snapshot is broken (%s): clusters were overwritten that it has not; only drop it",
 			strerror(-s->st.reason));
+	if (!rc && s->st.state == SNAP_DROPPED)
+		rc = err_set(err, -ESTALE, "the snapshot was dropped: nothing of it is left");
 	if (rc)
 		return rc;
 	r.data = aligned_alloc(SNAP_BLOCK, SNAP_CLUSTER);

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+#include "hv/block/file.h"
 #include "hv/block/snapshot_priv.h"
 #include "lib/scope.h"
 
@@ -257,8 +258,10 @@ int snap_store_check_volume(struct snap_store *s, struct block *volume, struct e
 	if (s->h.uuid[0] && strcmp(uuid, s->h.uuid))
 		return err_set(err, -EINVAL, "the store is another volume's: of LUKS volume %.40s, this one is %.40s", s->h.uuid,
 			uuid[0] ? uuid : "none");
-	/* A broken one does not follow the volume any more. */
-	for (unsigned i = 0; i < s->h.probe_count && s->st.state != SNAP_BROKEN; i++) {
+	/* These do not follow the volume any more. */
+	if (s->st.state == SNAP_BROKEN || s->st.state == SNAP_DROPPED)
+		return 0;
+	for (unsigned i = 0; i < s->h.probe_count; i++) {
 		const struct snap_probe *p = &s->h.probe[i];
 		uint64_t sum = snap_sum(zeroes, sizeof zeroes);
 
@@ -349,6 +352,8 @@ static int read_all(struct snap_store *s, struct err *err)
 	r = r ? r : snap_decode_header(block, &s->h, err);
 	r = r ? r : read_status(s, err);
 	r = r ? r : alloc_map(s, err);
+	if (!r && s->st.state == SNAP_DROPPED)
+		return 0;
 	r = r ? r : find_groups(s, err);
 	/* What a killed process wrote may be in the page cache only, and counts as kept from here on. */
 	if (!r && !s->file->readonly)
@@ -405,6 +410,25 @@ int snap_store_delete(const char *path)
 	if (unlink(path) && errno != ENOENT)
 		return -errno;
 	return sync_folder_of(path);
+}
+
+bool snap_store_is_mark(const char *path)
+{
+	struct snap_store *s = NULL;
+	struct err err = { 0 };
+	struct block *file;
+	bool mark = false;
+
+	if (block_file_open(path, true, NULL, &file, &err))
+		return false;
+	if (file->size != SNAP_GROUPS_OFF) {
+		block_free(file);
+		return false;
+	}
+	if (!snap_store_open(file, path, &s, &err))
+		mark = s->st.state == SNAP_DROPPED;
+	snap_store_free(s);
+	return mark;
 }
 
 void snap_store_free(struct snap_store *s)

@@ -67,12 +67,18 @@ bool ata_set_xfer_mode(struct ata_dev *dev, uint8_t mode)
 
 /* ---- reading and writing */
 
+/*
+ * Only a read finds a sector uncorrectable; of a write the same bit says that the medium is write protected (ATA8-ACS, error
+ * register). What cannot be written, also for want of room, is a device fault.
+ */
 static void fail_block(struct ahci_slot *s, int result)
 {
-	if (result == -EROFS || result == -EINVAL)
+	if (result == -EROFS || result == -EINVAL || result == -ENOMEM)
 		ahci_fail(s, ATA_ABRT, 0);
-	else
+	else if (s->req.op == BLOCK_READ)
 		ahci_fail(s, ATA_UNC, 0);
+	else
+		ahci_fail(s, ATA_ABRT, ATA_DF);
 }
 
 /* Cylinder/head/sector addresses in the default translation, 16 heads of 63 sectors. */

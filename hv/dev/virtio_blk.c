@@ -132,7 +132,12 @@ static uint8_t range(struct virtio_blk *b, struct request *q, enum block_op op)
 		return VIRTIO_BLK_S_UNSUPP;
 	if (!sectors || sectors > RANGE_SECTORS || !inside(b, sector, sectors * SECTOR))
 		return VIRTIO_BLK_S_IOERR;
-	q->block = (struct block_req){ .op = op, .off = sector * SECTOR, .len = sectors * SECTOR };
+	q->block = (struct block_req){
+		.op = op,
+		.fua = op == BLOCK_WRITE_ZEROES && b->write_through,
+		.off = sector * SECTOR,
+		.len = sectors * SECTOR,
+	};
 	q->written = 1;
 	return VIRTIO_BLK_S_OK;
 }

@@ -80,8 +80,8 @@ int mgmt_rotate(struct machine *m, struct volume *v, uint64_t conn, struct err *
 {
 	struct rotation *r = mgmt_rotation(m, v);
 	struct block_snapshot_info info;
-	struct rotate_config c = { .loop = m->loop, .crypt = v->crypt, .name = v->name, .path = v->path, .header = v->header,
-		.key = &v->key, .load = load, .event = on_event, .ctx = r };
+	struct rotate_config c = { .loop = m->loop, .crypt = v->crypt, .base = v->base, .name = v->name, .path = v->path,
+		.header = v->header, .key = &v->key, .load = load, .event = on_event, .ctx = r };
 	int rc;
 
 	if (!v->crypt)
@@ -100,6 +100,14 @@ int mgmt_rotate(struct machine *m, struct volume *v, uint64_t conn, struct err *
 	r->conn = conn;
 	rc = rotate_start(&c, &r->rotate, err);
 	return rc ? err_prefix(err, "volume %s", v->name) : 0;
+}
+
+bool mgmt_rotating(struct machine *m, const struct volume *v)
+{
+	const struct rotation *r = mgmt_rotation(m, v);
+	uint64_t boundary;
+
+	return (r->rotate && !rotate_ended(r->rotate)) || (v->crypt && block_crypt_rotating(v->crypt, &boundary));
 }
 
 int mgmt_rotate_stop(struct machine *m, struct volume *v, struct err *err)

@@ -31,6 +31,8 @@ void mgmt_free(struct machine *m);
 /* -EBUSY: a snapshot is open; -ENOTSUP: not encrypted, or not a file or device. One that runs is joined. */
 int mgmt_rotate(struct machine *m, struct volume *v, uint64_t conn, struct err *err) must_check;
 int mgmt_rotate_stop(struct machine *m, struct volume *v, struct err *err) must_check;
+/* From the request to rotate until the volume has one key again, also while none works on it. */
+bool mgmt_rotating(struct machine *m, const struct volume *v);
 struct rotation *mgmt_rotation(struct machine *m, const struct volume *v);
 json_t *mgmt_rotation_json(const struct rotation *r);	/* null when there is nothing to say */
 

@@ -7,12 +7,15 @@
 #include <sys/epoll.h>
 #include "crypto/luks/agent.h"
 #include "hv/block/crypt.h"
+#include "hv/block/file.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
 #define TRIES 6				/* agents in a row that got nowhere */
 #define PAUSE_NS 250000000ull		/* before the second of them; doubles */
 #define YIELD_MAX_NS 1000000000ull
+#define CLAIM_TRIES 20			/* to have a device for ourselves again */
+#define CLAIM_PAUSE_NS 250000000ull
 
 struct rotate {
 	struct rotate_config c;
@@ -27,7 +30,7 @@ struct rotate {
 	bool told;			/* the agent knows, and may have rewritten it */
 	bool waiting;			/* a zone is to be frozen when the timer fires */
 	bool stopping;
-	unsigned tries;
+	unsigned tries, claim_tries;
 	uint64_t start_ns, first, frozen_ns, zone_ns, load;
 	uint64_t zone_off, zone_len;
 };
@@ -67,11 +70,26 @@ static void end_agent(struct rotate *r)
 	loop_timer_disarm(r->timer);
 }
 
+/* After the end. Whoever looks at the device in this moment (udev, blkid) holds it for that long. */
+static void take_claim(struct rotate *r)
+{
+	struct err err = { 0 };
+
+	if (!block_file_take_claim(r->c.base, &err))
+		return;
+	if (++r->claim_tries < CLAIM_TRIES)
+		loop_timer_arm(r->timer, loop_now_ns() + CLAIM_PAUSE_NS);
+	else
+		log_warn("volume %s: its key rotation is over, but nothing keeps the device from being mounted any more: %s", r->name,
+			err.text);
+}
+
 static void end(struct rotate *r, enum rotate_phase phase)
 {
 	struct rotate_state *s = &r->state;
 
 	end_agent(r);
+	take_claim(r);
 	s->elapsed_ns = loop_now_ns() - r->start_ns;
 	s->phase = phase;
 	if (phase == ROTATE_DONE)
@@ -319,6 +337,9 @@ static int start_agent(struct rotate *r, struct err *err)
 
 	if (rc)
 		return rc;
+	/* libcryptsetup opens a device exclusively while it rotates. */
+	block_file_release_claim(r->c.base);
+	agent_lend(r->agent, block_file_fd(r->c.base));
 	m = agent_message(r->agent);
 	snprintf(m->volume, sizeof m->volume, "%s", r->path);
 	snprintf(m->header, sizeof m->header, "%s", r->header ? r->header : "");
@@ -348,8 +369,10 @@ static void on_timer(void *ctx)
 	struct err err = { 0 };
 	int rc;
 
-	if (rotate_ended(r))
+	if (rotate_ended(r)) {
+		take_claim(r);
 		return;
+	}
 	if (r->agent) {
 		if (r->waiting)
 			freeze(r);
@@ -401,10 +424,12 @@ int rotate_start(const struct rotate_config *config, struct rotate **out, struct
 	    loop_timer_create(config->loop, on_timer, r, &r->timer))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	rc = rc ? rc : start_agent(r, err);
-	if (rc)
+	if (rc) {
+		block_crypt_fail_zone(config->crypt, -EIO);	/* as it was: nobody will thaw it */
 		rotate_free(r);
-	else
+	} else {
 		*out = r;
+	}
 	return rc;
 }
 
@@ -437,9 +462,13 @@ bool rotate_ended(const struct rotate *r)
 
 void rotate_free(struct rotate *r)
 {
+	struct err err = { 0 };
+
 	if (!r)
 		return;
 	end_agent(r);
+	if (block_file_take_claim(r->c.base, &err))
+		log_warn("volume %s: %s", r->name ? r->name : "", err.text);
 	loop_timer_free(r->timer);
 	free(r->name);
 	free(r->path);

@@ -32,6 +32,7 @@ enum { ROTATE_ZONE = 4 << 20 };		/* bytes frozen at a time when a config says 0 
 struct rotate_config {
 	struct loop *loop;
 	struct block *crypt;		/* of block_crypt_create */
+	struct block *base;		/* of block_file_open: the agent holds its locks, too, and its claim instead of us */
 	const char *name;		/* of the volume, for messages */
 	const char *path, *header;	/* of volume and detached header (or NULL) */
 	const struct secret *key;	/* what opened the volume */
@@ -45,7 +46,7 @@ struct rotate_config {
 
 struct rotate;
 
-/* Strings are copied; loop, crypt and key must outlive the rotation. The agent is started before this returns. */
+/* Strings are copied; loop, crypt, base and key must outlive the rotation. The agent is started before this returns. */
 int rotate_start(const struct rotate_config *config, struct rotate **r, struct err *err) must_check;
 /* Ask for an end after the zone being rewritten; it comes as an event, ROTATE_STOPPED. */
 void rotate_stop(struct rotate *r);

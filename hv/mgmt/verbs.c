@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
-#include "hv/block/crypt.h"
 #include "hv/block/limit.h"
 #include "hv/block/meter.h"
 #include "hv/block/snapshot.h"
@@ -141,7 +140,6 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 	const char *store = json_string_value(json_object_get(request, "store")), *placed;
 	struct machine *m = ctx;
 	struct volume *v;
-	uint64_t boundary;
 	int r = get_volume(m, request, &v, err);
 
 	if (r)
@@ -150,7 +148,7 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 	store = store ? store : placed;
 	if (!store)
 		return err_set(err, -EINVAL, "name a store, or set volume.%s.snapshot in the placement", v->name);
-	if (v->crypt && block_crypt_rotating(v->crypt, &boundary))
+	if (mgmt_rotating(m, v))
 		return err_set(err, -EBUSY, "volume %s: its key is being rotated; a snapshot can be made when that is done", v->name);
 	r = block_snapshot_open(v->snapshot, store, true, err);
 	if (r)
@@ -161,13 +159,20 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 
 static int do_snapshot_drop(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
 {
+	struct block_snapshot_info info;
+	const char *placed = NULL;
 	struct volume *v;
 	int r = get_volume(ctx, request, &v, err);
 
 	if (r)
 		return r;
-	r = block_snapshot_drop(v->snapshot, err);
-	return r ? err_prefix(err, "volume %s", v->name) : give(json_pack("{sb}", "placed", placed_store(ctx, v) != NULL), ok, err);
+	/* A start with the key that is still there must not miss the store. */
+	if (block_snapshot_info(v->snapshot, &info)) {
+		placed = placed_store(ctx, v);
+		placed = placed && !strcmp(placed, info.store) ? placed : NULL;
+	}
+	r = block_snapshot_drop(v->snapshot, placed, err);
+	return r ? err_prefix(err, "volume %s", v->name) : give(json_pack("{sb}", "placed", placed != NULL), ok, err);
 }
 
 /* ---- disks and power */

@@ -79,6 +79,9 @@ int link_tls_open(struct link *link, struct err *err)
 		return err_set(err, rc, "TLS: cannot be begun: %s", strerror(-rc));
 	}
 	SSL_set_mode(link->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* OpenSSL keeps the last record's plaintext until the next one comes. */
+	if (link->config.secret)
+		SSL_set_options(link->ssl, SSL_OP_CLEANSE_PLAINTEXT);
 	if (link->config.server)
 		SSL_set_accept_state(link->ssl);
 	else

@@ -46,8 +46,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (config_parse("fuzz", (const char *)data, size, &config, &err))
 		return 0;
-	placement_init(&p, config);
-	r = placement_add(&p, config, "sda", &err);
+	r = placement_init(&p, config, &err);
+	if (!r)
+		r = placement_add(&p, config, "sda", &err);
 	if (!r)
 		r = placement_add(&p, config, "sdb", &err);
 	if (r)

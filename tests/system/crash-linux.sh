@@ -4,6 +4,7 @@
 # After each restart the journal is replayed, e2fsck finds nothing, and every file that was reported flushed is there, whole.
 # Usage: tests/system/crash-linux.sh [O]
 # Environment: LINUX_KILLS how often, on each of virtio-blk and AHCI (default 3)
+#              DISKS       on these only (default "vda sda")
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
@@ -31,7 +32,7 @@ for disk in vda sda; do
 done
 printf '%s\n' 'disk.vda = vda' 'volume.vda = /dev/vol/vda' 'volume.vda.key = file:/config/key' \
 	'disk.sda = sda' 'volume.sda = /dev/vol/sda' 'volume.sda.key = file:/config/key' | tee "$work/vda" >"$work/sda"
-printf 'kills=%s disks="vda sda"\n' "$kills" >"$work/orders"
+printf 'kills=%s disks="%s"\n' "$kills" "${DISKS:-vda sda}" >"$work/orders"
 cp tests/system/crash/linux-job "$work/job.sh"
 tests/cloud/vm --appliance "$O/appliance" --memory 1024 --timeout $((300 + 60 * kills)) --nic none --state "$work/vm" --volume "vda=$work/vda.luks" \
 	--volume "sda=$work/sda.luks" --config "$work/dtb" --config "$work/vda" --config "$work/sda" --config "$work/key" --config "$work/guest.kernel" \

@@ -113,7 +113,8 @@ fi
 flock -x "$work/sda" sleep 60 &
 holder=$!
 for _ in $(seq 100); do flock -n -x "$work/sda" true || break; done
-refuse "disk in use by another process" 1 'disk sda: .*in use' "${run[@]}" --disk sda="$work/sda"
+echo 'wait = 0' >"$work/placement"
+refuse "disk in use by another process" 1 'disk sda: .*in use' "${run[@]}" --placement "$work/placement" --disk sda="$work/sda"
 kill $holder; holder=
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then

@@ -25,9 +25,10 @@ ${CC:-cc} -std=gnu17 -D_GNU_SOURCE -O1 -I. ${LEAK_CFLAGS:-} -o "$work/key-leak" 
 	{ fail "helper" "does not build: $(head -n 1 "$work/cc")"; exit 1; }
 leak=$work/key-leak
 
-# Samples of every command line of ours, for as long as the test runs.
+# Samples of every command line and environment of ours and our children's, for as long as the test runs.
 : >"$work/cmdlines"
-( while :; do for p in $(pgrep -P $$); do tr '\0' ' ' <"/proc/$p/cmdline"; done >>"$work/cmdlines" 2>/dev/null; done ) 2>/dev/null &
+ours() { local list; list=$(pgrep -d , -P $$) && { tr , '\n' <<<"$list"; pgrep -P "$list"; }; }
+( while :; do for p in $(ours); do cat "/proc/$p/cmdline" "/proc/$p/environ" | tr '\0' ' '; done >>"$work/cmdlines" 2>/dev/null; done ) 2>/dev/null &
 sampler=$!
 pids+=("$sampler")
 
@@ -164,10 +165,116 @@ else
 	echo "SKIP a volume that is served: needs root, nbdkit and the plugin"
 fi
 
+# ---- a server on encrypted volumes: one key from hull-lma, one from a file
+hv_wait() { timeout 60 bash -c "until $1; do kill -0 \$2 || exit; done" _ "$leak" "$hv" "$work" "$lma" 2>/dev/null; }
+hv_volumes() {
+	{ printf '\364\353\375'; head -c 13 /dev/zero; cat "$work/sector"; } >"$work/plain"	# hlt, and that for ever
+	printf '\125\252' | dd of="$work/plain" bs=1 seek=510 conv=notrunc status=none
+	truncate -s 64M "$work/plain"
+	head -c 64 /dev/urandom >"$work/sda.key"
+	run volume add "$store" web01 vda "${key[@]}"
+	run export "$store" web01 vda --output "$work/vda.key" --yes "${key[@]}"
+	for d in vda sda; do
+		"$O/bin/hull" volume format "$work/$d" --key "file:$work/$d.key" --random-key --size 64M >>"$work/log" 2>&1 &&
+			"$O/bin/hull" volume import "$work/plain" "$work/$d" --key "file:$work/$d.key" >>"$work/log" 2>&1 &&
+			cryptsetup luksDump --batch-mode --dump-volume-key --volume-key-file "$work/$d.master" --key-file "$work/$d.key" "$work/$d" >/dev/null ||
+			{ fail "a server's volume" "$(tail -n 1 "$work/log")"; return 1; }
+	done
+}
+hv_start() {
+	"$O/bin/hull" pki init "$store" "${key[@]}" >>"$work/log" 2>&1 &&
+		"$O/bin/hull" pki token "$store" --role hv --name web01 "${key[@]}" >"$work/token" 2>>"$work/log" || { fail "token" "$(tail -n 1 "$work/log")"; return 1; }
+	"$O/bin/hull-lma" --store "$store" "${key[@]}" --listen 127.0.0.1:0 --audit "$work/audit" -v 2>"$work/lma.log" &
+	lma=$! hv=$!
+	pids+=("$lma")
+	hv_wait 'grep -q "listening on" "$3/lma.log"' || { fail "hull-lma" "$(tail -n 1 "$work/lma.log")"; return 1; }
+	sed 's/"crash"/"web01"/' tests/system/crash/crash.dts >"$work/dts"
+	"$O/bin/hull" env compile "$work/dts" "$work/dtb" || { fail "environment" "does not compile"; return 1; }
+	mkfifo "$work/key.fifo"
+	mkdir "$work/core-hv"
+	printf '%s\n' "volume.vda = $work/vda" 'volume.vda.key = lma' 'disk.vda = vda' "volume.sda = $work/sda" "volume.sda.key = file:$work/key.fifo" \
+		'disk.sda = sda' "lma = $(sed -n 's/.*listening on //p' "$work/lma.log")" "lma.token = file:$work/token" >"$work/placement"
+	( cd "$work/core-hv" && ulimit -c unlimited && exec "$O/bin/hull-hv" --env "$work/dtb" --placement "$work/placement" -v ) 2>"$work/hv.log" </dev/null 9>&- &
+	hv=$!
+	pids+=("$hv")
+}
+# The agent has the first key behind it and stands before the pipe that the second one comes from.
+hv_agent() {
+	hv_wait 'grep -q "\"key\"" "$3/audit" && pgrep -P "$2" >"$3/agent"'
+	verdict "hull-lma has given a volume's key to a server's agent" $? "$(tail -n 1 "$work/hv.log")"
+	agent=$(cat "$work/agent")
+	timeout 20 bash -c 'until grep -q "^Name:.*hull$" "/proc/$1/status" && [ "$(cut -d" " -f1 "/proc/$1/syscall")" = 257 ]; do :; done' _ "$agent" 2>/dev/null
+	printf '%s' "$work/token" >"$work/path"
+	"$leak" scan "$work/path" -- "pid:$agent" >/dev/null
+	verdict "control: a path that the agent was told is in its memory" $(($? != 1)) "the search did not find it"
+	found=$("$leak" stray "${hv_secrets[@]}" "${aes[@]}" -- "pid:$agent")
+	verdict "the agent has keys only in memory that is locked and kept from core files" $? "$found"
+	found=$("$leak" scan "${hv_secrets[@]}" "${secrets[@]}" -- "/proc/$agent/cmdline" "/proc/$agent/environ" "/proc/$hv/cmdline" "/proc/$hv/environ")
+	verdict "no key in command lines and environments of server and agent" $? "$found"
+	timeout 20 bash -c 'cat "$1" >"$2"' _ "$work/sda.key" "$work/key.fifo"
+}
+hv_memory() {
+	hv_wait '! "$1" stray "$3/sector" -- "pid:$2" >"$3/out" 2>&1'
+	verdict "control: the guest runs, and what it read from its encrypted disk is found in its memory" $? "$(tail -n 1 "$work/hv.log")"
+	! pgrep -P "$hv" >/dev/null && [ ! -e "/proc/$agent" ]
+	verdict "the agent has ended then" $? "process $agent runs"
+	for d in vda sda; do
+		"$leak" scan "$work/$d.master" -- "pid:$hv" >/dev/null
+		verdict "control: the cipher's key of $d is in hull-hv" $(($? != 1)) "the search did not find it"
+	done
+	if grep -qw aes /proc/cpuinfo; then
+		"$leak" scan "aes:$work/vda.master" -- "pid:$hv" >/dev/null
+		verdict "control: so are its round keys" $(($? != 1)) "the search did not find them"
+	else
+		echo "SKIP round keys: this processor has no AES instructions, and other code keeps them in other forms"
+	fi
+	found=$("$leak" stray "${hv_secrets[@]}" "${aes[@]}" -- "pid:$hv")
+	verdict "keys and round keys stand only in memory that is locked and kept from core files; none in the guest's" $? "$found"
+	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" -- "pid:$lma")
+	verdict "hull-lma does not have a key any more that it gave away, nor the token" $? "$found"
+	"$leak" scan "$work/root" -- "pid:$lma" >/dev/null
+	verdict "control: hull-lma has the root key" $(($? != 1)) "the search did not find it"
+	found=$("$leak" stray "$work/root" -- "pid:$lma")
+	verdict "only in memory that is locked and kept from core files" $? "$found"
+	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" -- "pid:$$" "pid:$holder_too" "pid:$bystander")
+	verdict "no key of the server in processes that have nothing to do with it" $? "$found"
+}
+hv_end() {
+	kill -SEGV "$hv"
+	wait "$hv" 2>/dev/null
+	verdict "hull-hv crashes" $(($? != 139)) "it ended otherwise"
+	core=$(find "$work/core-hv" -type f | head -n 1)
+	found=$([ -z "$core" ] || "$leak" scan "${hv_secrets[@]}" "${aes[@]}" -- "$core")
+	verdict "and leaves ${core:+a core file without keys}${core:-no core file}" $? "$found"
+	found=$("$leak" scan "${hv_secrets[@]}" "${aes[@]}" "${secrets[@]}" "$work/sector" -- "$work/vda" "$work/sda" "$work/hv.log" "$work/lma.log" "$work/audit" "$store" \
+		"$work/placement")
+	verdict "no key in the raw volumes, logs, audit log and placement; no plaintext in the volumes" $? "$found"
+	"$leak" scan "$work/sector" -- "$work/plain" >/dev/null
+	verdict "control: the plaintext is found in the plain disk" $(($? != 1)) "the search did not find it"
+	kill "$lma"
+	wait "$lma" 2>/dev/null
+}
+hv_secrets=("$work/vda.key" "$work/sda.key" "$work/vda.master" "$work/sda.master" "$work/token")
+aes=("aes:$work/vda.master" "aes:$work/sda.master")
+head -c 64 /dev/urandom >"$work/sector"
+if [ ! -w /dev/kvm ] || [ "$(id -u)" -ne 0 ]; then
+	echo "SKIP a server on encrypted volumes: needs root and /dev/kvm"
+elif hv_volumes && hv_start; then
+	tail -f /dev/null &
+	holder_too=$!
+	pids+=("$holder_too")
+	hv_agent
+	hv_memory
+	hv_end
+	secrets+=("${hv_secrets[@]}" "${aes[@]}")
+fi
+
 kill "$sampler" 2>/dev/null
 wait "$sampler" 2>/dev/null
 found=$("$leak" scan "${secrets[@]}" -- "$work/cmdlines")
-verdict "no key in command lines, sampled $(grep -o 'hull keys' "$work/cmdlines" | wc -l) times" $? "$found"
+times() { grep -o "$1" "$work/cmdlines" | wc -l; }
+verdict "no key in command lines and environments, sampled $(times 'hull keys') times for hull keys, $(times 'volume agent') for the agent, $(times 'hull-hv --env') for hull-hv" \
+	$? "$found"
 found=$("$leak" scan "${secrets[@]}" -- "$work/log")
 verdict "no key in output" $? "$found"
 found=$("$leak" scan "${secrets[@]}" -- "$store" "$volume")

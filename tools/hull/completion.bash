@@ -45,7 +45,7 @@ _hull()
 	2,pki,* | 3,help,pki) words="ca crl enrol init issue list renew revoke token" ;;
 	2,server,* | 3,help,server) words="disks limit power rotate rotate-stop snapshot status volumes" ;;
 	3,server,snapshot) words="create drop" ;;
-	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey rotate" ;;
+	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey roll-back rotate" ;;
 	3,keys,server | 3,keys,volume) words="add remove" ;;
 	3,keys,slot) words="add list remove" ;;
 	3,help,env) words="check show diff compile features" ;;

@@ -306,7 +306,7 @@ static void show_created(const json_t *ok)
 static void show_dropped(const json_t *ok)
 {
 	if (json_is_true(json_object_get(ok, "placed")))
-		printf("Take volume.NAME.snapshot out of the placement: the next start would miss the store.\n");
+		printf("Take volume.NAME.snapshot out of the placement, then delete the store, which is empty now.\n");
 }
 
 static int run_snapshot(const struct command *self, int argc, char **argv)

@@ -46,6 +46,9 @@ const struct command volume_commands[] = {
 		SOURCES "\nGoes on where an earlier run was stopped or killed.", volume_import },
 	{ "volume export", "VOLUME TARGET " KEY " [--verify] [--force]", "copy an encrypted volume's plaintext into a file or disk",
 		SOURCES, volume_export },
+	{ "volume roll-back", "VOLUME STORE", "bring a volume back to a snapshot",
+		"STORE is the snapshot's (`hull server snapshot create`), and deleted at the end. Everything is verified before the first\n"
+		"write. Goes on where an earlier run was stopped or killed.", volume_roll_back },
 	{ "volume agent", "", NULL, NULL, run_agent },
 	{ NULL },
 };

@@ -62,3 +62,4 @@ int volume_backup(const struct command *c, int argc, char **argv);
 int volume_restore(const struct command *c, int argc, char **argv);
 int volume_import(const struct command *c, int argc, char **argv);
 int volume_export(const struct command *c, int argc, char **argv);
+int volume_roll_back(const struct command *c, int argc, char **argv);

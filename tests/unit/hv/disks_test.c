@@ -2,7 +2,9 @@
 #include "hv/disks.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 #include "hv/block/meter.h"
 #include "hv/machine.h"
@@ -151,8 +153,34 @@ static void a_volume_in_use_is_refused(void)
 	struct flock whole = { .l_type = F_WRLCK };
 
 	check_eq(fcntl(fd, F_OFD_SETLK, &whole), 0);
-	check_eq(create("disk.sda = b a\ndisk.sdb = c"), -EBUSY);
+	check_eq(create("wait = 0\ndisk.sda = b a\ndisk.sdb = c"), -EBUSY);
 	check(strstr(t.err.text, "disk sda: ") == t.err.text && strstr(t.err.text, "in use"));
+	close_bench();
+}
+
+static void *let_go(void *ctx)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	close(*(int *)ctx);
+	return NULL;
+}
+
+static void a_volume_in_use_is_waited_for(void)
+{
+	struct flock whole = { .l_type = F_WRLCK };
+	pthread_t thread;
+	int fd;
+
+	open_bench();
+	fd = open(t.path[0], O_RDWR | O_CLOEXEC);
+	check_eq(fcntl(fd, F_OFD_SETLK, &whole), 0);
+	CU_ASSERT_FATAL(!pthread_create(&thread, NULL, let_go, &fd));
+	check_eq(create("wait = 1m\ndisk.sda = b a\ndisk.sdb = c"), 0);
+	check_str(t.err.text, "");
+	pthread_join(thread, NULL);
+	disks_free(&t.m);
+	check_eq(create("wait = soon\ndisk.sda = b a\ndisk.sdb = c"), -EINVAL);
+	check_str(t.err.text, "wait \"soon\": is not a number and s, m, h or d");
 	close_bench();
 }
 
@@ -174,6 +202,7 @@ static const struct test tests[] = {
 	{ "disks that can't be are refused", disks_that_can_not_be_are_refused },
 	{ "ciphertext is not taken for a disk", ciphertext_is_not_taken_for_a_disk },
 	{ "a volume in use is refused", a_volume_in_use_is_refused },
+	{ "a volume in use is waited for", a_volume_in_use_is_waited_for },
 	{ "every failed volume leaves nothing behind", every_failed_volume_leaves_nothing_behind },
 	{ NULL, NULL },
 };

@@ -14,8 +14,8 @@ static int read_text(const char *text, struct placement *p, struct config **conf
 	*p = (struct placement){ 0 };
 	*err = (struct err){ 0 };
 	CU_ASSERT_FATAL(!config_parse("t", text, strlen(text), config, err));
-	placement_init(p, *config);
-	r = placement_add(p, *config, "sda", err);
+	r = placement_init(p, *config, err);
+	r = r ? r : placement_add(p, *config, "sda", err);
 	if (!r && config_get(*config, "disk.sdb"))
 		r = placement_add(p, *config, "sdb", err);
 	return r;

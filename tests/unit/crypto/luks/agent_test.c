@@ -2,7 +2,11 @@
 /* The agent over a real socket pair, in a child process; and every way a message can be wrong. */
 #include "crypto/luks/agent.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -250,7 +254,89 @@ static void test_nonsense_ends_it(void)
 	check_eq(finish(fd, child), 0);
 }
 
+/* ---- the agent and the end of hull-hv */
+
+static void send_with(int fd, struct agent_message *m, int lent)
+{
+	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control = { .room = "" };
+	struct iovec iov = { m, sizeof *m };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
+
+	control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+	memcpy(CMSG_DATA(&control.header), &lent, sizeof lent);
+	m->version = AGENT_VERSION;
+	m->kind = AGENT_OPEN;
+	check_eq(sendmsg(fd, &msg, MSG_NOSIGNAL), sizeof *m);
+}
+
+static void test_lent_lock(void)
+{
+	static struct agent_message m;
+	const char *path = suite_tmp("agent-lock");
+	int fd, locked, again;
+	pid_t child = -1;
+
+	fd = start(&child);
+	locked = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	again = open(path, O_RDWR | O_CLOEXEC);
+	check_or_return(fd >= 0 && locked >= 0 && again >= 0);
+	check_eq(flock(locked, LOCK_EX | LOCK_NB), 0);
+	m = (struct agent_message){ .volume = "/nowhere", .source = "file:/nowhere" };
+	send_with(fd, &m, locked);
+	check_eq(hear(fd, &m), AGENT_FAILED);
+	close(locked);
+	check_eq(flock(again, LOCK_EX | LOCK_NB), -1);
+	check_eq(finish(fd, child), 0);
+	check_eq(flock(again, LOCK_EX | LOCK_NB), 0);
+	close(again);
+	unlink(path);
+}
+
+/* Starts an agent and a process that keeps the socket open, and ends without a word to either. */
+static void be_hv(int out, int hold)
+{
+	static struct agent_message m;
+	pid_t agent, holder;
+	uint8_t byte;
+	int fd = start(&agent);
+
+	ask_open(fd, "/nowhere", "/nowhere", &m);
+	hear(fd, &m);
+	holder = fork();
+	if (!holder) {
+		close(out);
+		_exit(read(hold, &byte, 1) != 0);
+	}
+	_exit(write(out, &agent, sizeof agent) != sizeof agent);
+}
+
+static void test_dies_with_hv(void)
+{
+	int out[2], hold[2], status = 0;
+	pid_t hv, agent = 0;
+
+	check_or_return(!pipe(out) && !pipe(hold) && !prctl(PR_SET_CHILD_SUBREAPER, 1));
+	hv = fork();
+	if (!hv) {
+		close(hold[1]);
+		be_hv(out[1], hold[0]);
+	}
+	close(out[1]);
+	check_eq(read(out[0], &agent, sizeof agent), sizeof agent);
+	check_eq(waitpid(hv, &status, 0), hv);
+	check_eq(status, 0);
+	check_eq(waitpid(agent, &status, 0), agent);
+	check(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	close(hold[1]);
+	check(waitpid(-1, &status, 0) > 0 && !status);	/* the holder */
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
+	close(out[0]);
+	close(hold[0]);
+}
+
 static const struct test agent_tests[] = {
+	{ "a lent lock is held to the end", test_lent_lock },
+	{ "it dies with hull-hv", test_dies_with_hv },
 	{ "good messages", test_check_good },
 	{ "bad messages", test_check_bad },
 	{ "open and rotate over a socket", test_serve },

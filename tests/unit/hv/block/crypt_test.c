@@ -332,7 +332,27 @@ static void an_idle_disk_gives_its_buffers_back(void)
 	free(data);
 }
 
+/* The file layer delivers so many and then lets others have the device lock: nobody may keep it busy from inside one call. */
+static void one_call_carries_out_one_round(void)
+{
+	enum { LEN = 16 * MB, ROUND = 8 };
+	static uint8_t data[LEN];
+	struct crypt_pair p = crypt_pair(LEN, 512, 0);
+	struct crypt_call c;
+
+	p.f->batch = true;
+	p.f->round = ROUND;
+	block_submit(p.b, &crypt_call_init(&c, BLOCK_WRITE, 0, data, LEN)->req);
+	check_eq(c.ends, 0);
+	check_eq(p.f->count[BLOCK_WRITE], CRYPT_PIECES + ROUND);
+	block_drain(p.b);
+	check_eq(c.ends, 1);
+	check_eq(c.result, 0);
+	block_free(p.b);
+}
+
 static const struct test tests[] = {
+	{ "one call carries out one round", one_call_carries_out_one_round },
 	{ "what is written is read, and lies encrypted at its place", what_is_written_is_read_and_lies_encrypted_at_its_place },
 	{ "any part of a sector goes through any scatter list", any_part_of_a_sector_goes_through_any_scatter_list },
 	{ "tweaks go on where a segment says", tweaks_go_on_where_a_segment_says },

@@ -4,6 +4,7 @@
  * before they fail. It also counts. One test's own; free it with block_free.
  */
 #pragma once
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include "hv/block/block.h"
@@ -25,6 +26,8 @@ struct fault {
 	uint64_t last_off, last_len;
 	bool batch;		/* requests between plug and unplug are performed inside unplug */
 	unsigned plugs, most_plugged;	/* most_plugged: held at an unplug */
+	unsigned round;		/* at most so many inside an unplug, 0: all */
+	bool working;		/* unplug is on the stack: the outermost one performs */
 };
 
 static inline void fault_move(struct fault *f, struct block_req *req, uint64_t len)
@@ -108,12 +111,16 @@ static inline void fault_plug(struct block *b)
 static inline void fault_unplug(struct block *b)
 {
 	struct fault *f = container_of(b, struct fault, b);
+	unsigned left = f->round ? f->round : UINT_MAX;
 
 	if (f->held_count > f->most_plugged)
 		f->most_plugged = f->held_count;
-	f->plugs--;
-	while (!f->plugs && f->batch && !f->hold && f->held_count)
+	if (--f->plugs || f->working)
+		return;
+	f->working = true;
+	while (left-- && f->batch && !f->hold && f->held_count)
 		fault_release(f, 0);
+	f->working = false;
 }
 
 static inline void fault_free(struct block *b)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <liburing.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include "tests/unit/hv/block/file_rig.h"
@@ -258,7 +259,128 @@ static void unsuitable_files_are_refused(void)
 	check(!b);
 }
 
+/*
+ * A worker of the kernel that is late sets the sign of deferred work when the owner has taken that work already. The owner must not
+ * ask for it until the end of days.
+ */
+static void a_sign_of_work_without_work_is_left_alone(void)
+{
+	const char *path = make_file("sign", SIZE);
+	uint8_t data[4096] = { 1 };
+	struct err err = { 0 };
+	struct io_uring *ring;
+	struct block *b;
+
+	if (block_file_open_engine(path, false, BLOCK_FILE_URING, NULL, &b, &err)) {
+		suite_note("no io_uring here: %s", err.text);
+		return;
+	}
+	ring = container_of(b, struct file, b)->engine_data;
+	alarm(20);
+	__atomic_or_fetch(ring->sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+	block_file_poll(b);
+	check_eq(run(b, BLOCK_WRITE, 0, data, sizeof data, false), 0);
+	__atomic_or_fetch(ring->sq.kflags, IORING_SQ_TASKRUN, __ATOMIC_SEQ_CST);
+	check_eq(run(b, BLOCK_FLUSH, 0, NULL, 0, false), 0);
+	alarm(0);
+	block_free(b);
+}
+
+/* An engine whose first sync is interrupted, as a network file system's may be. */
+static struct file_engine_ops interrupted;
+static struct file_op *(*real_reap)(struct file *f);
+static unsigned syncs;
+
+static struct file_op *reap_interrupted(struct file *f)
+{
+	struct file_op *op = real_reap(f);
+
+	if (op && op->call == FILE_SYNC && !syncs++)
+		op->result = -EINTR;
+	return op;
+}
+
+static void zeroes_stay_inside_when_their_sync_is_tried_again(void)
+{
+	const char *path = make_file("zero-sync", SIZE);
+	struct block *b = open_block(path, BLOCK_FILE_POOL);
+	struct file *f = container_of(b, struct file, b);
+	static uint8_t data[65536], back[65536];
+
+	memset(data, 0x5a, sizeof data);
+	check_eq(run(b, BLOCK_WRITE, 0, data, sizeof data, false), 0);
+	interrupted = *f->engine;
+	real_reap = interrupted.reap;
+	interrupted.reap = reap_interrupted;
+	f->engine = &interrupted;
+	syncs = 0;
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 4096, NULL, 4096, true), 0);
+	check_eq(run(b, BLOCK_READ, 0, back, sizeof back, false), 0);
+	memset(data + 4096, 0, 4096);
+	check(!memcmp(data, back, sizeof data));
+	if (f->no_zero_range)
+		suite_note("no zero range here: zeroes were written");
+	else
+		check_eq(syncs, 2);
+	block_free(b);
+	unlink(path);
+}
+
+static void (*real_start)(struct file *f, struct file_op *op);
+static uint64_t longest;
+
+static void start_measured(struct file *f, struct file_op *op)
+{
+	longest = op->len > longest ? op->len : longest;
+	real_start(f, op);
+}
+
+/* A guest may ask for as much as it has memory, twice over; starting an operation costs time under the device lock. */
+static void no_operation_is_longer_than_a_moment(enum block_file_engine engine)
+{
+	const char *path = make_file("longest", SIZE);
+	struct block *b = open_block(path, engine);
+	static uint8_t data[3 * FILE_MOST / 2], back[2 * sizeof data];
+	struct file *f = container_of(b, struct file, b);
+	struct file_engine_ops measured = *f->engine;
+	struct iovec iov[2];
+	struct io io = { .calls = 0 };
+
+	real_start = measured.start;
+	measured.start = start_measured;
+	f->engine = &measured;
+	longest = 0;
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t)(i / 512 + i);
+	for (unsigned i = 0; i < 2; i++)
+		iov[i] = (struct iovec){ data, sizeof data };
+	io.req = (struct block_req){ .op = BLOCK_WRITE, .off = 4096, .len = 2 * sizeof data, .iov = iov, .iov_count = 2, .done = done,
+		.ctx = &io };
+	block_submit(b, &io.req);
+	block_drain(b);
+	check_eq(io.calls, 1);
+	check_eq(io.result, 0);
+	check_eq(run(b, BLOCK_READ, 4096, back, sizeof back, false), 0);
+	for (unsigned i = 0; i < 2; i++)
+		check(!memcmp(data, back + i * sizeof data, sizeof data));
+	f->no_zero_range = true;
+	check_eq(run(b, BLOCK_WRITE_ZEROES, 4096, NULL, sizeof back, false), 0);
+	check_eq(run(b, BLOCK_READ, 4096, back, sizeof back, false), 0);
+	check(!back[0] && !memcmp(back, back + 1, sizeof back - 1));
+	check_eq(longest, FILE_MOST);
+	block_free(b);
+	unlink(path);
+}
+
+static void long_requests_go_step_by_step(void)
+{
+	each_engine(no_operation_is_longer_than_a_moment);
+}
+
 static const struct test tests[] = {
+	{ "a sign of work without work is left alone", a_sign_of_work_without_work_is_left_alone },
+	{ "long requests go step by step", long_requests_go_step_by_step },
+	{ "zeroes stay inside when their sync is tried again", zeroes_stay_inside_when_their_sync_is_tried_again },
 	{ "reads, writes, flushes, discards and zeroes", reads_and_writes },
 	{ "long scatter lists are cut", long_scatter_lists_are_cut },
 	{ "more requests than fit wait", more_requests_than_fit_wait },

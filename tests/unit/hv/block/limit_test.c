@@ -142,16 +142,29 @@ static void flushes_wait_only_behind_what_came_before(void)
 	block_free(t.b);
 }
 
-static void discards_and_zeroes_cost_no_bytes(void)
+static void discards_cost_no_bytes(void)
 {
 	struct bench t;
 
 	open_bench(&t, 1024, 0);
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < 10; i++)
 		submit(&t, BLOCK_DISCARD, 1 << 20);
+	check_eq(ended, 10);
+	block_free(t.b);
+}
+
+static void zeroes_cost_their_bytes(void)
+{
+	struct bench t;
+
+	open_bench(&t, 1 << 20, 0);
+	for (unsigned i = 0; i < 3; i++)
 		submit(&t, BLOCK_WRITE_ZEROES, 1 << 20);
-	}
-	check_eq(ended, 20);
+	check_eq(ended, 1);
+	fake_clock_advance(&t.clock, 1000 * MS);
+	check_eq(ended, 2);
+	fake_clock_advance(&t.clock, 1000 * MS);
+	check_eq(ended, 3);
 	block_free(t.b);
 }
 
@@ -249,7 +262,8 @@ static const struct test tests[] = {
 	{ "a slow limit passes one at a time", a_slow_limit_passes_one_at_a_time },
 	{ "both limits hold", both_limits_hold },
 	{ "flushes wait only behind what came before", flushes_wait_only_behind_what_came_before },
-	{ "discards and zeroes cost no bytes", discards_and_zeroes_cost_no_bytes },
+	{ "discards cost no bytes", discards_cost_no_bytes },
+	{ "zeroes cost their bytes", zeroes_cost_their_bytes },
 	{ "draining lets go and charges", draining_lets_go_and_charges },
 	{ "a new rate judges anew", a_new_rate_judges_anew },
 	{ "rates that are absurd do not overflow", rates_that_are_absurd_do_not_overflow },

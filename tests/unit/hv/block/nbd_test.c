@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Against nbdkit on a Unix socket, and against servers that nobody should run. */
-#include "hv/block/nbd.h"
+#include "hv/block/nbd_priv.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -383,6 +383,61 @@ static void lost_unflushed_writes_fail_the_next_flush(void)
 	stop(&s);
 }
 
+static unsigned flushes_sent(const struct block *b)
+{
+	const struct nbd *n = container_of(b, struct nbd, b);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < NBD_COMMANDS; i++)
+		count += n->command[i].state == SENT && n->command[i].op == BLOCK_FLUSH;
+	return count;
+}
+
+static void stop_loop(void *ctx)
+{
+	loop_stop(ctx);
+}
+
+/* Forced writes on a server without FUA are durable by a flush. One flush that fails for lost writes must not excuse the others. */
+static void every_forced_write_that_was_lost_fails(void)
+{
+	const char *args[] = { "eval", "get_size=echo 16M", "pread=head -c $3 /dev/zero", "pwrite=cat >/dev/null", "can_write=exit 0",
+		"can_flush=exit 0", "can_fua=echo none", "flush=sleep 60", NULL };
+	struct loop_timer *timer;
+	static struct io io[2];
+	struct loop *loop;
+	struct server s;
+	struct block *b;
+	struct err err;
+
+	name_server(&s);
+	if (!start(&s, args))
+		return;
+	check_eq(loop_create(&loop, &err), 0);
+	check_eq(loop_timer_create(loop, stop_loop, loop, &timer), 0);
+	b = open_nbd(&s, 20000, loop);
+	for (unsigned i = 0; i < 2; i++) {
+		io[i].req.fua = true;
+		submit(b, &io[i], BLOCK_WRITE, i * 4096, data, 4096, 4096);
+	}
+	while (flushes_sent(b) < 2) {
+		loop_timer_arm(timer, loop_now_ns() + 10000000);
+		check_eq(loop_run(loop), 0);
+	}
+	stop(&s);
+	args[7] = "flush=exit 0";
+	if (!start(&s, args))
+		return;
+	block_drain(b);
+	check_eq(io[0].result, -EIO);
+	check_eq(io[1].result, -EIO);
+	check_eq(run_fua(b, BLOCK_WRITE, 0, data, 4096, 4096, true), 0);
+	block_free(b);
+	loop_timer_free(timer);
+	loop_free(loop);
+	stop(&s);
+}
+
 static void requests_end_when_the_server_stays_away(void)
 {
 	static struct io io[100];
@@ -571,6 +626,7 @@ static const struct test tests[] = {
 	{ "errors are the server's", errors_are_the_server_s },
 	{ "a restarted server is found again", a_restarted_server_is_found_again },
 	{ "lost unflushed writes fail the next flush", lost_unflushed_writes_fail_the_next_flush },
+	{ "every forced write that was lost fails", every_forced_write_that_was_lost_fails },
 	{ "requests end when the server stays away", requests_end_when_the_server_stays_away },
 	{ "a silent server is given up", a_silent_server_is_given_up },
 	{ "volumes that can't serve are refused", volumes_that_can_not_serve_are_refused },

@@ -117,7 +117,7 @@ static void passes_on_without_a_store(void)
 	check(!block_snapshot_info(b, &info));
 	check_eq(run_op(b, BLOCK_WRITE, 512, ones, 512), 0);
 	check_eq(f->submits, 1);
-	check_eq(block_snapshot_drop(b, &err), -ENOENT);
+	check_eq(block_snapshot_drop(b, false, &err), -ENOENT);
 	block_free(b);
 }
 
@@ -385,6 +385,35 @@ static void on_progress(void *ctx, uint64_t at, uint64_t total)
 	*last = at;
 }
 
+/* The mark of a drop, and the same when the power went before it was cut short: no snapshot, and no error. */
+static void what_a_drop_leaves(const char *volume, const char *store)
+{
+	struct block_snapshot_info info;
+	struct err err = { 0 };
+	struct block *b = open_chain(volume, store, true, 0, "");
+	struct stat st;
+
+	check_eq(run_op(b, BLOCK_WRITE, 0, ones, 4096), 0);
+	check_eq(block_snapshot_drop(b, true, &err), 0);
+	check(!block_snapshot_info(b, &info));
+	check_eq(run_op(b, BLOCK_WRITE, 20 << 20, ones, sizeof ones), 0);
+	block_free(b);
+	check(!stat(store, &st));
+	check_eq(st.st_size, SNAP_GROUPS_OFF);
+	check_eq(truncate(store, 8 << 20), 0);
+	b = open_chain(volume, store, false, 0, "");
+	check(!block_snapshot_info(b, &info));
+	block_free(b);
+	check_eq(block_snapshot_roll_back(volume, store, NULL, NULL, &err), -ESTALE);
+	check(strstr(err.text, "the snapshot was dropped: nothing of it is left") != NULL);
+	block_free(open_chain(volume, store, true, -EEXIST, "exists already"));
+	check_eq(truncate(store, SNAP_GROUPS_OFF), 0);
+	b = open_chain(volume, store, true, 0, "");
+	check(block_snapshot_info(b, &info));
+	check_eq(block_snapshot_drop(b, false, &err), 0);
+	block_free(b);
+}
+
 static void files_there_and_back(void)
 {
 	enum { LEN = 40 << 20 };
@@ -443,14 +472,66 @@ static void files_there_and_back(void)
 
 	b = open_chain(volume, store, true, 0, "");
 	check_eq(run_op(b, BLOCK_WRITE, 0, ones, 4096), 0);
-	check_eq(block_snapshot_drop(b, &err), 0);
+	check_eq(block_snapshot_drop(b, false, &err), 0);
 	check(access(store, F_OK) && errno == ENOENT);
 	check_eq(run_op(b, BLOCK_WRITE, 1 << 20, ones, 4096), 0);
 	block_free(b);
+	what_a_drop_leaves(volume, store);
 	free(past);
 }
 
+/* A guest that asks for more whenever something is done, as a full queue does. */
+struct busy { struct io io[4]; struct block *b; uint8_t data[4][512]; unsigned writes, most; };
+
+static void again(struct block_req *req, int r)
+{
+	struct busy *g = req->ctx;
+	unsigned i = (unsigned)(container_of(req, struct io, req) - g->io);
+
+	check_eq(r, 0);
+	g->io[i].calls++;
+	if (g->writes++ >= g->most)
+		return;
+	g->io[i].req.off = (uint64_t)(g->writes % CLUSTERS) * SNAP_CLUSTER + i * 512;
+	memset(g->data[i], (int)g->writes, 512);
+	block_submit(g->b, req);
+}
+
+static void keep_busy(struct busy *g, struct block *b)
+{
+	g->b = b;
+	g->most = 100000;
+	for (unsigned i = 0; i < 4; i++) {
+		g->io[i].iov = (struct iovec){ g->data[i], 512 };
+		g->io[i].req = (struct block_req){ .op = i ? BLOCK_WRITE : BLOCK_READ, .off = i * 512, .len = 512, .iov = &g->io[i].iov,
+			.iov_count = 1, .done = again, .ctx = g };
+		block_submit(b, &g->io[i].req);
+	}
+}
+
+static void a_busy_guest_delays_neither_begin_nor_end(void)
+{
+	struct rig r = { .volume = fault_create(SIZE), .store = fault_create(STORE), .past = malloc(SIZE) };
+	static struct busy g;
+	struct err err = { 0 };
+
+	CU_ASSERT_FATAL(!block_snapshot_create(&r.volume->b, NULL, &r.b));
+	r.volume->hold = true;
+	keep_busy(&g, r.b);
+	check_eq(snap_open_on(r.b, &r.store->b, NULL, true, &err), 0);
+	check(g.writes <= 4);
+	check_eq(block_snapshot_drop(r.b, &err), 0);
+	check(g.writes <= 12);
+	g.most = 0;
+	block_drain(r.b);
+	for (unsigned i = 0; i < 4; i++)
+		check(g.io[i].calls > 0);
+	block_free(r.b);
+	free(r.past);
+}
+
 static const struct test tests[] = {
+	{ "a busy guest delays neither begin nor end", a_busy_guest_delays_neither_begin_nor_end },
 	{ "passes on without a store", passes_on_without_a_store },
 	{ "a write waits until the past is on the medium", a_write_waits_until_the_past_is_on_the_medium },
 	{ "many writes are kept by one group", many_writes_are_kept_by_one_group },

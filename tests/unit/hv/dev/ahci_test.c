@@ -400,8 +400,16 @@ static void media_errors_name_the_sector(void)
 	check_eq(get_le16(fis(r, 0, 0x44)), 0x123);
 	check_eq(prdbc(r, 0, 0), 0);
 	restart(r, 0);
-	check_eq(run(r, 0, (struct cmd){ .command = 0x35, .lba = 0x124, .count = 8, .bytes = 4096, .flags = HDR_WRITE }), 0x4051);
+	check_eq(run(r, 0, (struct cmd){ .command = 0x35, .lba = 0x124, .count = 8, .bytes = 4096, .flags = HDR_WRITE }), 0x461);
+	check_eq(get_le16(fis(r, 0, 0x44)), 0x124);
 	restart(r, 0);
+	r->disk->fail_with = -ENOSPC;
+	check_eq(run(r, 0, (struct cmd){ .command = 0xca, .lba = 0x124, .count = 8, .bytes = 4096, .flags = HDR_WRITE }), 0x461);
+	restart(r, 0);
+	r->disk->fail_with = -ENOMEM;	/* no sector is bad: the host may try again */
+	check_eq(run(r, 0, (struct cmd){ .command = 0x25, .lba = 0x123, .count = 8, .bytes = 4096 }), 0x451);
+	restart(r, 0);
+	r->disk->fail_with = -EIO;
 	check_eq(run(r, 0, (struct cmd){ .command = 0xe7 }), 0x461);	/* device fault */
 	restart(r, 0);
 	r->disk->fail_with = 0;

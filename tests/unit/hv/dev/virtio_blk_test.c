@@ -474,8 +474,13 @@ static void write_through_when_the_driver_cannot_flush(void)
 	check_eq(reg_read(&d, VIRTIO_DEVICE + 32, 1), 0);
 	check_eq(perform(VIRTIO_BLK_T_OUT, 0, 512, 0, 1), VIRTIO_BLK_S_OK);
 	check_eq(disk->fua, 1);
+	check_eq(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 0, 16), VIRTIO_BLK_S_OK);
+	check_eq(disk->fua, 2);
+	check_eq(range(VIRTIO_BLK_T_DISCARD, 8, 1, 0, 16), VIRTIO_BLK_S_OK);
+	check_eq(disk->fua, 2);		/* a hint is no promise */
 	end();
 	begin(BASE | FLUSH | WCE);
+	check_eq(range(VIRTIO_BLK_T_WRITE_ZEROES, 8, 1, 0, 16), VIRTIO_BLK_S_OK);
 	check_eq(perform(VIRTIO_BLK_T_OUT, 0, 512, 0, 1), VIRTIO_BLK_S_OK);
 	check_eq(disk->fua, 0);
 	reg_write(&d, VIRTIO_DEVICE + 32, 1, 0);

@@ -192,6 +192,21 @@ static void carries(void)
 	carry(true, &rekey, 0);
 }
 
+/* That this leaves nothing is seen by tests/system/key-leak.sh. */
+static void has_plaintext_wiped(void)
+{
+	struct link_config secret = { .secret = true };
+	struct rig r;
+
+	setup(&r, true, &secret);
+	check(SSL_get_options(link_ssl(r.a.link)) & SSL_OP_CLEANSE_PLAINTEXT);
+	check(SSL_get_options(link_ssl(r.b.link)) & SSL_OP_CLEANSE_PLAINTEXT);
+	drop(&r);
+	setup(&r, true, NULL);
+	check(!(SSL_get_options(link_ssl(r.a.link)) & SSL_OP_CLEANSE_PLAINTEXT));
+	drop(&r);
+}
+
 static void updates_keys(void)
 {
 	struct link_config rekey = { .rekey_records = 2 };
@@ -445,6 +460,7 @@ static void corks(void)
 
 static const struct test tests[] = {
 	{ "carries", carries },
+	{ "has plaintext wiped", has_plaintext_wiped },
 	{ "updates keys", updates_keys },
 	{ "has back pressure", has_back_pressure },
 	{ "bounds a message", bounds_a_message },
