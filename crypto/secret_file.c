@@ -37,7 +37,7 @@ static int read_all(int fd, const char *name, size_t max, struct secret *s, stru
 			r = grow(s, used, room);
 			if (r) {
 				r = secret_refused(err, r);
-				return err ? err_prefix(err, "%s: ", name) : r;
+				return err ? err_prefix(err, "%s", name) : r;
 			}
 		}
 		n = read(fd, s->data + used, room - used);

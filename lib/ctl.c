@@ -191,6 +191,9 @@ static int socket_error(const char *what, int code, struct err *err)
 {
 	if (code == EAGAIN || code == EWOULDBLOCK)
 		return err_set(err, -ETIMEDOUT, "%s: no answer in time", what);
+	/* which of them it is depends on how far we had come */
+	if (code == EPIPE || code == ECONNRESET)
+		return err_set(err, -EPIPE, "answer: the other side closed the connection");
 	return err_set(err, -code, "%s: %s", what, strerror(code));
 }
 

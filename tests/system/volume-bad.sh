@@ -130,6 +130,9 @@ hostile "a feature nobody knows" 'v: needs a feature that is not known here: "su
 hostile "no digest" "$nonsense" 's/"digests":{.*},"config"/"digests":{},"config"/'
 hostile "no JSON" "$nonsense" 's/.*/{{{{{{/'
 hostile "deep JSON" "$nonsense" "s/.*/$(printf '[%.0s' $(seq 4000))/"
+"$hull" volume format one --luks1 --key file:key --size 8M --random-key
+printf '\377\377\377\377' | dd of=one bs=1 seek=164 conv=notrunc status=none
+check "a LUKS1 digest that takes hours" refuses one "one: its volume key's digest asks for more time than is allowed: no LUKS program wrote that" open one --key file:key
 # QEMU measures its key derivation by the CPU's clock, which it finds too coarse now and then.
 printf words >words
 make_essiv() { qemu-img create -q --object secret,id=k,file=words -f luks -o key-secret=k,cipher-mode=cbc,ivgen-alg=essiv,ivgen-hash-alg=sha256,iter-time=500 essiv 4M; }
