@@ -10,7 +10,7 @@ enum { FIS_H2D = 0x27, FIS_D2H = 0x34, FIS_SDB = 0xa1, FIS_PIO = 0x5f };
 enum { FIS_COMMAND = 0x80, FIS_IRQ = 0x40, FIS_TO_HOST = 0x20 };
 enum { RFIS_PIO = 0x20, RFIS_D2H = 0x40, RFIS_SDB = 0x58 };	/* in the received FIS area */
 enum { HEADER_SIZE = 32, HEADER_CFL = 0x1f, HEADER_CLEAR_BUSY = 1 << 10, TABLE_ACMD = 0x40, TABLE_PRDT = 0x80 };
-enum { PRD_SIZE = 16, PRD_MAX = 0x3fffff, PRD_BATCH = 64, PAGE = 4096 };
+enum { PRD_SIZE = 16, PRD_MAX = 0x3fffff, PRD_BATCH = 64, PAGE = 4096, NOWHERE = 65536 };
 enum { CONTROL_SRST = 4 };
 enum { KEEP_IOV = 1024 };
 
@@ -316,6 +316,20 @@ bool ahci_map(struct ahci_slot *s, uint64_t len)
 	}
 	s->bytes = (uint32_t)len;
 	return true;
+}
+
+bool ahci_map_nowhere(struct ahci_slot *s, uint64_t len)
+{
+	s->iov_count = 0;
+	s->buffer = aligned_alloc(PAGE, NOWHERE);
+	while (s->buffer && len) {
+		size_t n = len < NOWHERE ? (size_t)len : NOWHERE;
+
+		if (!add_iov(s, s->buffer, n))
+			return false;
+		len -= n;
+	}
+	return s->buffer;
 }
 
 void ahci_copy_in(struct ahci_slot *s, const void *src, size_t len)

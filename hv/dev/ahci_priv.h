@@ -121,6 +121,8 @@ void ahci_port_hurry(struct ahci_port *port);
 void ahci_send_d2h(struct ahci_port *port, const struct ata_tf *tf, bool irq);
 /* Build slot->iov for exactly len bytes from the PRD table. False: it did not work and the command has ended. */
 bool ahci_map(struct ahci_slot *slot, uint64_t len);
+/* The same for data that nobody wants to see, on memory of the slot's own. False: there is none; the command has not ended. */
+bool ahci_map_nowhere(struct ahci_slot *slot, uint64_t len);
 /* Copy between mapped data and a buffer; at most what is mapped. */
 void ahci_copy_in(struct ahci_slot *slot, const void *src, size_t len);
 void ahci_copy_out(struct ahci_slot *slot, void *dst, size_t len);

@@ -143,13 +143,15 @@ static void rw(struct ahci_slot *s, unsigned flags)
 
 static void verify(struct ahci_slot *s, unsigned flags)
 {
+	uint32_t count, sector = s->port->dev.disk->logical;
 	uint64_t lba;
-	uint32_t count;
 
-	if (range(s, flags, &lba, &count))
-		ahci_finish(s);
-	else
+	if (!range(s, flags, &lba, &count))
 		ahci_fail(s, ATA_IDNF, 0);
+	else if (!ahci_map_nowhere(s, (uint64_t)count * sector))
+		ahci_fail(s, ATA_ABRT, 0);
+	else
+		ahci_submit(s, BLOCK_READ, lba * sector, (uint64_t)count * sector, false, rw_done);
 }
 
 /* A volume that cannot make data safe is a device fault: no sector is to blame. */

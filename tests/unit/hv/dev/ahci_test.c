@@ -400,6 +400,9 @@ static void media_errors_name_the_sector(void)
 	check_eq(get_le16(fis(r, 0, 0x44)), 0x123);
 	check_eq(prdbc(r, 0, 0), 0);
 	restart(r, 0);
+	check_eq(run(r, 0, (struct cmd){ .command = 0x42, .lba = 0x123, .count = 300 }), 0x4051);	/* READ VERIFY looks, too */
+	check_eq(r->disk->last_len, 300 * 512);
+	restart(r, 0);
 	check_eq(run(r, 0, (struct cmd){ .command = 0x35, .lba = 0x124, .count = 8, .bytes = 4096, .flags = HDR_WRITE }), 0x461);
 	check_eq(get_le16(fis(r, 0, 0x44)), 0x124);
 	restart(r, 0);

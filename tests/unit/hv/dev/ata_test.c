@@ -124,8 +124,9 @@ static void addresses_beyond_the_disk_are_not_found(void)
 	}
 	check_eq(run(r, 0, (struct cmd){ .command = 0x42, .lba = DISK_SIZE / 512, .count = 1 }), 0x1051);
 	restart(r, 0);
-	check_eq(run(r, 0, (struct cmd){ .command = 0x40, .lba = 1, .count = 1 }), 0x50);
 	check_eq(r->disk->submits, 0);
+	check_eq(run(r, 0, (struct cmd){ .command = 0x40, .lba = 1, .count = 1 }), 0x50);
+	check_eq(r->disk->count[BLOCK_READ], 1);
 	rig_free(r);
 }
 
