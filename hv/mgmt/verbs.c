@@ -139,6 +139,7 @@ static const char *placed_store(struct machine *m, const struct volume *v)
 static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
 {
 	const char *store = json_string_value(json_object_get(request, "store")), *placed;
+	const struct rotate *rotate;
 	struct machine *m = ctx;
 	struct volume *v;
 	uint64_t boundary;
@@ -150,7 +151,8 @@ static int do_snapshot_create(void *ctx, uint64_t conn, const json_t *request, j
 	store = store ? store : placed;
 	if (!store)
 		return err_set(err, -EINVAL, "name a store, or set volume.%s.snapshot in the placement", v->name);
-	if (v->crypt && block_crypt_rotating(v->crypt, &boundary))
+	rotate = mgmt_rotation(m, v)->rotate;
+	if ((v->crypt && block_crypt_rotating(v->crypt, &boundary)) || (rotate && !rotate_ended(rotate)))
 		return err_set(err, -EBUSY, "volume %s: its key is being rotated; a snapshot can be made when that is done", v->name);
 	r = block_snapshot_open(v->snapshot, store, true, err);
 	if (r)
