@@ -185,6 +185,7 @@ static int decrypt(struct volume *v, const struct placement_volume *from, struct
 		return r;
 	if (secret_copy(&v->key, answer->key, answer->key_len))
 		return err_set(err, -ENOMEM, "no locked memory for the key: raise the limit (ulimit -l)");
+	v->rotating = answer->layout.rotating;
 	v->top = NULL;	/* taken over, whatever comes */
 	r = block_crypt_create(v->snapshot, &answer->layout, &v->crypt, err);
 	if (r)

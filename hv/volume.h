@@ -18,6 +18,7 @@ struct volume {
 	struct block *crypt;			/* NULL: plain */
 	struct block *top;
 	struct secret key;			/* what opened it; nothing when plain */
+	bool rotating;				/* it was opened in the midst of a rotation */
 	struct block handle;
 };
 

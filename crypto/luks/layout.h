@@ -20,5 +20,6 @@ struct luks_layout {
 	uint64_t data_off;		/* of plaintext byte 0 in the volume; 0 with a detached header */
 	uint64_t data_len;		/* plaintext bytes; 0: to the end of the volume */
 	uint32_t segment_count;		/* 1, or 2 while a rotation is under way: [0] new key, [1] old key */
+	uint32_t rotating;		/* 1: a rotation of Hull's is to be gone on with, also where no zone is under the new key yet */
 	struct luks_segment segment[2];	/* ascending, without gaps; the last one may have len 0: to the end */
 };

@@ -95,6 +95,7 @@ static int open_two(struct luks_session *s, const struct secret *key, struct luk
 		return rc;
 	l->data_off = j.segment[0].off;
 	l->segment_count = j.segment_count;
+	l->rotating = j.rotate_token >= 0 && crypt_reencrypt_status(s->cd, NULL) != CRYPT_REENCRYPT_NONE;
 	for (unsigned i = 0; i < j.segment_count; i++) {
 		rc = open_segment(s, &j, i, key, l, slot, err);
 		if (rc)

@@ -128,7 +128,7 @@ static void go_on(struct machine *m)
 		struct err err = { 0 };
 		uint64_t boundary;
 
-		if (v->crypt && block_crypt_rotating(v->crypt, &boundary) && mgmt_rotate(m, v, 0, &err))
+		if (v->crypt && (v->rotating || block_crypt_rotating(v->crypt, &boundary)) && mgmt_rotate(m, v, 0, &err))
 			log_warn("the rotation of volume %s, cut short earlier, does not go on: %s", v->name, err.text);
 	}
 }

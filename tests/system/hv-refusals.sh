@@ -110,12 +110,23 @@ else
 	echo "FAIL too little memory: $(cat "$work/err")"; failed=1
 fi
 
-flock -x "$work/sda" sleep 60 &
+( exec 9<>"$work/sda"; flock -x 9 && exec sleep 60 ) &
 holder=$!
 for _ in $(seq 100); do flock -n -x "$work/sda" true || break; done
 echo 'wait = 0' >"$work/placement"
 refuse "disk in use by another process" 1 'disk sda: .*in use' "${run[@]}" --placement "$work/placement" --disk sda="$work/sda"
+# It waits for a while first. What stops it then is a key that names nothing, which is looked at behind the disks.
+printf '%s\n' 'wait = 1m' "disk.sdb = $work/short" >"$work/placement"
+"${run[@]}" --placement "$work/placement" --disk sda="$work/sda" </dev/null >"$work/out" 2>"$work/err" &
+waiting=$!
+for _ in $(seq 500); do grep -q "sda is in use; waiting for its last user to let go" "$work/err" && break; sleep 0.02; done
 kill $holder; holder=
+wait $waiting
+if [ $? -eq 1 ] && grep -q 'waiting for its last user' "$work/err" && grep -q 'disk.sdb names nothing' "$work/err"; then
+	echo "PASS disk in use is waited for"
+else
+	echo "FAIL disk in use is waited for: $(tail -n 1 "$work/err")"; failed=1
+fi
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
 	chmod 755 "$work"; chmod 666 "$work/sda"

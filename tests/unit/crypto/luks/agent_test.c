@@ -193,6 +193,7 @@ static void test_serve(void)
 	ask_open(fd, volume, key, &m);
 	check_eq(hear(fd, &m), AGENT_OPENED);
 	check_eq(m.layout.segment_count, 1);
+	check_eq(m.layout.rotating, 0);
 	check_eq(m.key_len, 7);
 
 	snprintf(m.volume, sizeof m.volume, "%s", volume);
@@ -235,8 +236,11 @@ static void test_stop(void)
 	tell(fd, &m, AGENT_STOP);
 	check_eq(hear(fd, &m), AGENT_FAILED);
 	check_eq(m.code, -EINTR);
+	/* before the first zone, so there is one key, and yet something to go on with */
 	ask_open(fd, volume, key, &m);
 	check_eq(hear(fd, &m), AGENT_OPENED);
+	check_eq(m.layout.segment_count, 1);
+	check_eq(m.layout.rotating, 1);
 	check_eq(finish(fd, child), 0);
 	unlink(volume);
 	unlink(key);
