@@ -3,7 +3,7 @@
  * Helper of tests/system/key-leak.sh.
  *   key-leak root STORE KEYFILE OUT      write the root key of a store to OUT: the test must know what to search for
  *   key-leak hold FILE                   keep what FILE holds in ordinary memory, say so, and wait: the control
- *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for stretches of each pattern file, as bytes, hex, base64
+ *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for stretches of each pattern, as bytes, hex, base64
  *   key-leak stray PATTERN… -- pid:N     the same, but only in memory that is not locked, or that core files get
  * PATTERN may be aes:FILE: the round keys, of both directions, of the two AES-256 keys in FILE (of XTS), in the form that the
  * processor's instructions want. The first two are the key itself, which the file alone searches for.
