@@ -3,10 +3,10 @@
  * Helper of tests/system/key-leak.sh.
  *   key-leak root STORE KEYFILE OUT      write the root key of a store to OUT: the test must know what to search for
  *   key-leak hold FILE                   keep what FILE holds in ordinary memory, say so, and wait: the control
- *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for stretches of each pattern, as bytes, hex or base64
+ *   key-leak scan PATTERN… -- TARGET…    search files, or processes (pid:N), for stretches of each pattern, as bytes, hex, base64
  *   key-leak stray PATTERN… -- pid:N     the same, but only in memory that is not locked, or that core files get
- * PATTERN, a file, may be aes:FILE: the round keys, of both directions, of the two AES-256 keys in FILE (of XTS), as processors'
- * instructions want them. The first two are the key itself, which the file alone searches for.
+ * PATTERN may be aes:FILE: the round keys, of both directions, of the two AES-256 keys in FILE (of XTS), in the form that the
+ * processor's instructions want. The first two are the key itself, which the file alone searches for.
  * scan and stray: status 0 nothing, 1 found, 2 a target could not be read.
  */
 #include <errno.h>
@@ -22,9 +22,8 @@
 #include "lib/base64.h"
 #include "lib/scope.h"
 
-enum {
-	HALF = 16, NEEDLES = 1024, CHUNK = 1 << 20, PAGE = 4096, OVERLAP = 4 * HALF, THIRDS = 24, AES_KEY_BYTES = 32, ROUND_KEYS = 15,
-};
+enum { HALF = 16, NEEDLES = 1024, CHUNK = 1 << 20, PAGE = 4096, OVERLAP = 4 * HALF };
+enum { THIRDS = 24, AES_KEY_BYTES = 32, ROUND_KEYS = 15 };
 
 struct needle { const char *pattern, *form; char bytes[2 * HALF]; size_t len; size_t next; };
 static struct needle needles[NEEDLES];

@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The power of a machine that works on volumes fails at a random moment: the cloud VM, QEMU with the kernel in it, gets SIGKILL while hull in it
-# makes a volume over an older one, rotates another one's key, and changes a key store on ext4 (tests/system/power-cut-job). Every other
-# time its disks lose their write cache too: nbdkit, which is the disk, keeps what was not flushed to itself and is killed with it. And
-# every other two times the kernel writes out what nobody flushed soon, else not at all: so different things are lost.
+# rotates a volume's key, or makes a volume over an older one and changes a key store on ext4 (tests/system/power-cut-job). Half of the
+# times its disks lose their write cache too: nbdkit, which is the disk, keeps what was not flushed to itself and is killed with it. And
+# half of the times the kernel writes out what nobody flushed soon, else not at all: so different things are lost.
 # After each cut this machine looks at what the disks hold. Usage: tests/system/power-cut.sh [O]
-# Environment: CUTS how often (default 4)
+# Environment: CUTS how often (default 6)
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
-cuts=${CUTS:-4}
+cuts=${CUTS:-6}
 hull=$O/bin/hull
 mkdir -p "$O"
 base=${TMPDIR:-/dev/shm}
@@ -29,12 +29,13 @@ must_keys() { must "$hull" keys "$@" --unlock "keyfile:$work/key0"; }
 prepare() {
 	must tools/appliance/build "$O"
 	for f in key0 key1; do (umask 077 && head -c 64 /dev/urandom >"$work/$f"); done
-	head -c 12M /dev/urandom >"$work/plain"
-	wanted=$(sum_of "$work/plain")
+	head -c 72M /dev/urandom >"$work/rotate.plain"	# a zone of a rotation has 64 MiB
+	head -c 8M "$work/rotate.plain" >"$work/plain"
+	wanted=$(sum_of "$work/rotate.plain")
 	must "$hull" volume format "$work/format" --key "file:$work/key0" --random-key --sector 512 --size 24M
 	must "$hull" volume import "$work/plain" "$work/format" --key "file:$work/key0"
-	must "$hull" volume format "$work/rotate" --key "file:$work/key0" --random-key --size 12M
-	must "$hull" volume import "$work/plain" "$work/rotate" --key "file:$work/key0"
+	must "$hull" volume format "$work/rotate" --key "file:$work/key0" --random-key --size 72M
+	must "$hull" volume import "$work/rotate.plain" "$work/rotate" --key "file:$work/key0"
 	mkdir "$work/tree"
 	must_keys init "$work/tree/store"
 	must_keys server add "$work/tree/store" web01
@@ -63,7 +64,7 @@ start_disks() {
 all_said() {
 	local word
 
-	for word in CD 'FB ' RB 'KB '; do grep -qa "^$word" "$work/vm/serial.log" 2>/dev/null || return 1; done
+	for word in CD $words; do grep -qa "^$word" "$work/vm/serial.log" 2>/dev/null || return 1; done
 }
 wait_for_work() {
 	local i
@@ -78,14 +79,16 @@ wait_for_work() {
 cut_power() {
 	rm -f "$work/vm/serial.log"
 	head -c 4096 /dev/urandom >"$work/patch"
-	printf 'formats=%s stores=%s writeback=%s\n' $formats $stores "$2" >"$work/orders"
+	printf 'formats=%s stores=%s writeback=%s rotate=%s\n' $formats $stores "$2" "$3" >"$work/orders"
+	words='FB KB' span=6
+	[ "$3" = 0 ] || words=RB span=12
 	cp tests/system/power-cut-job "$work/job.sh"
 	start_disks "$1"
 	tests/cloud/vm --quiet --appliance "$O/appliance" --memory 512 --timeout 200 --nic none --state "$work/vm" --config "$work/job.sh" \
 		--config "$work/orders" --config "$work/key0" --config "$work/key1" --config "$work/patch" -- "${drives[@]}" >"$work/log" 2>&1 &
 	vm=$!
 	wait_for_work || die "the cloud VM did not come up: $(tail -n 1 "$work/vm/serial.log" | tr -d '\r')"
-	sleep "$(crash_dice 6).$(printf '%03d' "$(crash_dice 1000)")"
+	sleep "$(crash_dice $span).$(printf '%03d' "$(crash_dice 1000)")"
 	kill -KILL "$(cat "$work/vm/qemu.pid")" "${pids[@]}" || die "the VM had ended: $(tail -n 1 "$work/log")"
 	wait $vm "${pids[@]}" 2>/dev/null
 	vm='' pids=()
@@ -148,7 +151,12 @@ check_format() {
 }
 check_rotate() {
 	cp --sparse=always "$work/rotate" "$work/v"
-	if "$hull" volume info "$work/v" 2>"$work/err" | grep -q '^rotation'; then rotate_middle=$((rotate_middle + 1)); fi
+	must "$hull" volume info "$work/v" --json
+	case $(jq -c '.rotated' "$work/err") in
+	null) ;;
+	0) rotate_first=$((rotate_first + 1)) ;;
+	*) rotate_second=$((rotate_second + 1)) ;;
+	esac
 	must "$hull" volume open "$work/v" --key "file:$work/key0"
 	must "$hull" volume export "$work/v" "$work/out" --key "file:$work/key0" --force
 	[ "$(sum_of "$work/out")" = "$wanted" ] || die "rotate: the content differs"
@@ -199,22 +207,25 @@ change() {	# ACT NAME
 }
 
 done='' formats=0 held=0 stores=0 reached=0 written=0
-format_done=0 format_new=0 format_old=0 format_half=0 rotate_middle=0 rotations=0 changes=0 keys_done=0 keys_before=0 keys_after=0
+format_done=0 format_new=0 format_old=0 format_half=0 rotate_first=0 rotate_second=0 rotations=0 changes=0 keys_done=0 keys_before=0 keys_after=0
 prepare
 for ((done = 1; done <= cuts; done++)); do
-	mode=kept
-	writeback=360000	# hundredths of a second
-	[ $((done % 2)) = 0 ] || mode=lost
-	[ $((done % 4)) -lt 2 ] || writeback=10
-	cut_power $mode $writeback
+	# each act with each of the four ways to lose
+	rotate=$((done % 2)) mode=kept writeback=10	# hundredths of a second
+	[ $((done / 2 % 2)) = 1 ] || mode=lost
+	[ $((done / 4 % 2)) = 1 ] || writeback=360000
+	cut_power $mode $writeback $rotate
 	check_control $mode $writeback
-	check_format
-	check_rotate
-	check_keys
+	if [ $rotate = 1 ]; then
+		check_rotate
+	else
+		check_format
+		check_keys
+	fi
 done
 echo "PASS power cut: $cuts cuts: what nobody had flushed was lost by the kernel in $((cuts - written)), by the disk in $((cuts - reached))"
 echo "PASS power cut in format: $((format_new + format_old + format_half)) in the middle: $format_half left no volume and said so, $format_old the older volume," \
 	"$format_new the new one; $format_done between two formats, which left the last one"
 [ ! -s "$work/refusals" ] || sort "$work/refusals" | uniq -c | sort -rn | sed 's/^ */  /'
-echo "PASS power cut in rotate: $rotate_middle in the middle, $rotations rotations ended between; each recovered, was finished, and kept its content"
+echo "PASS power cut in rotate: $rotate_first in the first zone, $rotate_second in the second, $rotations rotations ended between; each recovered, was finished, and kept its content"
 echo "PASS power cut in keys: $changes changes reported, none lost; $((keys_before + keys_after)) cuts in the middle of one, $keys_after of which it had outlived"
