@@ -97,8 +97,8 @@ static inline void fake_disk_unplug(struct block *b)
 }
 
 static const struct block_ops fake_disk_ops = {
-	.name = "fake", .submit = fake_disk_submit, .drain = fake_disk_drain, .free = fake_disk_free, .plug = fake_disk_plug,
-	.unplug = fake_disk_unplug, .hurry = fake_disk_hurry,
+	.name = "fake", .submit = fake_disk_submit, .drain = fake_disk_drain, .hurry = fake_disk_hurry, .free = fake_disk_free,
+	.plug = fake_disk_plug, .unplug = fake_disk_unplug,
 };
 
 static inline struct fake_disk *fake_disk_new(uint64_t size)
