@@ -109,7 +109,7 @@ static void the_child_inherits_nothing_else(void)
 	struct err err;
 	FILE *f;
 
-	snprintf(script, sizeof script, "{ env; ls /proc/$$/fd; grep SigBlk /proc/$$/status; } >%s; exit 0", out);
+	snprintf(script, sizeof script, "{ env; ls /proc/$$/fd; grep SigBlk /proc/self/status; } >%s; exit 0", out);
 	setenv("HULL_TEST_SECRET", "do-not-hand-on", 1);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
