@@ -31,6 +31,8 @@ killed() {	# SPAN COMMAND…
 	pid=$!
 	read -rt "$pause" <>quiet
 	{ kill -KILL $pid; wait $pid || status=$?; } 2>/dev/null
+	# The kernel ends the dead program's requests in its own time, and the volume stays locked until it has.
+	[ ! -f v ] || flock -x -w 10 v true || fail "the volume is locked 10 s after its user was killed"
 	[ $status -eq 137 ]
 }
 span() {	# COMMAND…: how long a whole run takes
