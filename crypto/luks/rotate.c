@@ -190,13 +190,18 @@ static int begin(struct run *r, int *old, int *fresh, struct luks_json *j, struc
 /* The slots of both keys that the key opens. *done: nothing is left to rewrite. */
 static int resume(struct run *r, int *old, int *fresh, struct luks_json *j, bool *done, struct err *err)
 {
+	struct crypt_params_reencrypt params = { 0 };
 	struct secret volume_key;
 	size_t len = KEY_BYTES;
 	int rc = luks_session_recover(&r->s, j, r->how->key, err);
 
 	if (rc)
 		return rc;
-	*done = crypt_reencrypt_status(r->s.cd, NULL) == CRYPT_REENCRYPT_NONE;
+	*done = crypt_reencrypt_status(r->s.cd, &params) == CRYPT_REENCRYPT_NONE;
+	/* Zones are announced in ascending order; Hull's own rotations all go so. */
+	if (!*done && params.direction != CRYPT_REENCRYPT_FORWARD)
+		return err_set(err, -ENOTSUP, "%s: its rotation was begun by another program and goes from the end to the beginning: "
+			"finish it with `cryptsetup reencrypt --resume-only`", r->s.at->volume);
 	if (*done)
 		return 0;
 	if (j->segment_count > 2 || j->backup_final < 0 || (j->segment_count == 2 && j->segment[0].digest != j->backup_final))

@@ -55,7 +55,7 @@ static int grow(struct control_conn *conn, size_t need)
 void control_conn_send(struct control_conn *conn, json_t *msg)
 {
 	char *text = NULL;
-	size_t len;
+	size_t len = 0;
 
 	if (!msg || ctl_text(msg, &text, &len) || grow(conn, conn->out_len + len)) {
 		conn->broken = true;
