@@ -4,7 +4,7 @@
 # Usage: tests/system/volume-kill.sh [O] [KILLS]     prints one line a check; exit status 1 when one failed
 set -uo pipefail
 O=$(realpath -m "${1:-build}")
-kills=${2:-60}
+kills=${2:-20}
 hull=$O/bin/hull
 [ -x "$hull" ] || { echo "FAIL volume-kill: $hull is not built"; exit 1; }
 export LC_ALL=C
