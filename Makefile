@@ -28,7 +28,7 @@ CFLAGS += -Wno-tsan
 endif
 
 # Parsers of hostile bytes are held to -Wconversion.
-PARSERS := lib crypto hv/dev hv/pci hv/block hv/net hv/fw hv/mgmt lma
+PARSERS := lib crypto hv/dev hv/pci hv/block hv/net hv/fw hv/mgmt lma lcg csc
 
 rwild = $(sort $(foreach d,$(wildcard $(1)/*),$(call rwild,$(d),$(2)) $(filter $(2),$(d))))
 objs = $(patsubst %.c,$(O)/obj/%.o,$(1))

@@ -2,7 +2,7 @@
 /* Shared by the files of the 82540EM model. Section numbers are those of the 8254x SDM. */
 #pragma once
 #include "hv/dev/e1000.h"
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "lib/bits.h"
 
 /* Registers (§13.3) as indices into the file of 32-bit registers. */

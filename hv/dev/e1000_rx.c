@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Receive (§3.2): address filters, checksum verification, and frames into descriptors. */
 #include "hv/dev/e1000_priv.h"
-#include "hv/net/checksum.h"
+#include "lib/l2/checksum.h"
 #include "lib/log.h"
 
 enum { RX_DD = 0x01, RX_EOP = 0x02, RX_IXSM = 0x04, RX_VP = 0x08, RX_TCPCS = 0x20, RX_IPCS = 0x40, RX_PIF = 0x80,	/* status */

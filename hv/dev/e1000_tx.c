@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Transmit (§3.3-3.5): descriptors are gathered into one frame, its offloads become a virtio-net header. */
 #include "hv/dev/e1000_priv.h"
-#include "hv/net/checksum.h"
+#include "lib/l2/checksum.h"
 #include "lib/log.h"
 
 /* first command word, bits 31:24, and second word */

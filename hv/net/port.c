@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "hv/net/port.h"
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "hv/net/wire.h"
 
 void net_wire_init(struct net_port *p, const struct net_port_ops *ops)

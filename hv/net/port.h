@@ -11,8 +11,9 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include "lib/err.h"
+#include "lib/l2/frame.h"
 
-#define NET_FRAME_MAX (65536 + 18)
+#define NET_FRAME_MAX FRAME_MAX
 
 struct net_port;
 

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "hv/net/wire.h"
 #include "lib/bits.h"
 #include "lib/log.h"

@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "hv/net/wire.h"
 #include "lib/log.h"
 #include "lib/scope.h"

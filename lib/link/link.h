@@ -44,6 +44,7 @@ struct link_config {
 	size_t read_max, write_max;	/* buffer and queue; 0: 64 KiB + 4, 256 KiB */
 	uint64_t rekey_records;		/* a key update after so many records sent; 0: 2^23, below the limit of AES-GCM */
 	bool secret;			/* wipe what went through the buffers */
+	bool gather;			/* writes share records until one is full or the loop's round ends; else they go out at once */
 };
 
 struct link_counters {
@@ -70,6 +71,11 @@ void link_cork(struct link *link, bool cork);
 void link_pause(struct link *link, bool pause);
 /* No more from us: what is queued goes out, then the end of the stream. Reading goes on until the peer ends too. */
 void link_end(struct link *link);
+/*
+ * Inside closed with code 0 (both ended; read nothing after that end): the socket, which is the caller's then, with every byte on it that came
+ * after the peer's end still unread. -1: closed otherwise.
+ */
+int link_take_fd(struct link *link);
 /* TLS: fresh keys for what we send from the next record on. Plain: nothing. */
 void link_key_update(struct link *link);
 

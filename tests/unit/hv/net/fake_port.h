@@ -2,7 +2,7 @@
 /* A wire whose far end is the test: it keeps what the NIC sends and hands over what the test gives it. Header only. */
 #pragma once
 #include <string.h>
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "hv/net/wire.h"
 
 #define FAKE_PORT_KEEP 16

@@ -2,7 +2,7 @@
 /* A NIC's half that keeps what arrives, and a loop that runs until something does. Header only. */
 #pragma once
 #include <stdlib.h>
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include "hv/net/port.h"
 #include "lib/loop.h"
 #include "tests/unit/suite.h"

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 #include "lib/err.h"
+#include "lib/l2/frame.h"
 
 /* No stack sends more: 64 KiB at the smallest TCP segment, 48 bytes. */
 #define NET_SEGMENTS_MAX 1400
@@ -21,7 +22,8 @@ enum { NET_ETH_HEADER = 14, NET_ETH_MIN = 60, NET_ETH_VLAN = 0x8100, NET_ETH_QIN
 /* Where the headers of a frame are. 0: there is none. */
 struct net_layers {
 	size_t l3, l4, payload;	/* offsets of IP header, TCP or UDP header, and its data */
-	size_t end;		/* end of the IP packet by its own length field; <= frame length (Ethernet padding is not in it) */
+	/* end of the IP packet by its own length field; <= frame length (Ethernet padding is not in it) */
+	size_t end;
 	bool v6, tcp;		/* v6: no extension headers between; tcp: else UDP */
 };
 
@@ -41,7 +43,8 @@ void net_offload_complete(const struct virtio_net_hdr_v1 *hdr, uint8_t *frame, s
  * without segmentation is given once. -EINVAL when hdr and frame disagree: then fn was not called. The pieces live until
  * fn returns. Uses 64 KiB of stack. */
 typedef bool net_segment_fn(void *ctx, const uint8_t *frame, size_t len);
-int net_segment(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, net_segment_fn *fn, void *ctx) must_check;
+int net_segment(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, net_segment_fn *fn,
+	void *ctx) must_check;
 
 /* Total length of a vector, SIZE_MAX when it overflows. */
 size_t net_iov_len(const struct iovec *iov, unsigned count);

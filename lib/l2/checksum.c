@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/net/checksum.h"
+#include "lib/l2/checksum.h"
 #include <arpa/inet.h>
 #include <string.h>
 

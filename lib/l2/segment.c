@@ -3,9 +3,8 @@
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
-#include "hv/net/checksum.h"
-#include "hv/net/offload.h"
-#include "hv/net/port.h"
+#include "lib/l2/checksum.h"
+#include "lib/l2/offload.h"
 #include "lib/bits.h"
 
 enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80 };
@@ -42,7 +41,7 @@ static void fix_headers(uint8_t *seg, size_t len, const struct net_layers *l, un
 
 int net_segment(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len, net_segment_fn *fn, void *ctx)
 {
-	uint8_t buf[NET_FRAME_MAX];
+	uint8_t buf[FRAME_MAX];
 	size_t size = le16toh(hdr->gso_size), left;
 	struct net_layers l;
 	unsigned segments;

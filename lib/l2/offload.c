@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include <errno.h>
 #include <string.h>
-#include "hv/net/checksum.h"
-#include "hv/net/port.h"
+#include "lib/l2/checksum.h"
 #include "lib/bits.h"
 
 /* The offset of the network header and its type, or 0. */
@@ -102,7 +101,7 @@ int net_offload_check(const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame,
 {
 	size_t start = le16toh(hdr->csum_start), at = start + le16toh(hdr->csum_offset);
 
-	if (len < NET_ETH_HEADER || len > NET_FRAME_MAX)
+	if (len < NET_ETH_HEADER || len > FRAME_MAX)
 		return -EINVAL;
 	if (hdr->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && (start < NET_ETH_HEADER || start >= len || at + 2 > len))
 		return -EINVAL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/net/offload.h"
+#include "lib/l2/offload.h"
 #include <errno.h>
 #include "hv/net/port.h"
 #include "tests/unit/hv/net/frames.h"
@@ -209,4 +209,4 @@ static const struct test tests[] = {
 	{ "vectors are measured and gathered", vectors_are_measured_and_gathered },
 	{ NULL, NULL },
 };
-const struct suite suite_hv_net_offload = { tests };
+const struct suite suite_lib_l2_offload = { tests };

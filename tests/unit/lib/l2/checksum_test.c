@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/net/checksum.h"
+#include "lib/l2/checksum.h"
 #include <stdlib.h>
 #include "lib/bits.h"
 #include "tests/unit/suite.h"
@@ -74,4 +74,4 @@ static const struct test tests[] = {
 	{ "pieces add up to the whole", pieces_add_up_to_the_whole },
 	{ NULL, NULL },
 };
-const struct suite suite_hv_net_checksum = { tests };
+const struct suite suite_lib_l2_checksum = { tests };

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A server's end of its segment: one NIC of one server. It parks at each relay of its list and listens, if told to; gateways
+ * of the segment come with
+ * tickets, each over as many paths as there are relays; this end elects the one path that is active, and lends it a lease.
+ *
+ * Election. Only this end decides, so two gateways can never both serve one server, whatever they can see of each other. A
+ * gateway serves only while
+ * its lease runs, counted from when it sent the BEAT that the GRANT answers; this end gives another gateway a grant only when
+ * the last lease it
+ * gave has surely ended (counted from when it sent the GRANT), or was released. Between paths of one gateway nothing is waited
+ * for. Preferred are paths of gateways whose LAN works, then the higher priority, then the one that is active, then the
+ * smaller round trip; a
+ * working active gateway is not left for a better priority sooner than after 10 s (no flapping).
+ *
+ * Servers of one segment: PEERS tell this end of other servers, their MACs and tickets. It calls them (direct address first,
+ * then by
+ * relay) and sends unicast frames for their MACs there; all else goes by the gateway. A peer may send only from its own MACs
+ * to ours.
+ *
+ * All calls on the loop's thread, or under its guard.
+ */
+#pragma once
+#include "lib/l2/frame.h"
+#include "lib/l2/path.h"
+#include "lib/loop.h"
+
+struct l2_server;
+
+enum { L2_RELAYS = 4, L2_MACS = 16 };
+
+struct l2_server_config {
+	const char *server, *nic, *segment;	/* names; the server's is that of its certificate */
+	uint8_t mac[FRAME_MAC];
+	const char *relay[L2_RELAYS];		/* HOST:PORT of CSCs; NULL behind the last */
+	const char *listen;			/* ADDRESS:PORT for direct connections, or NULL */
+	const char *advertise;			/* what callers shall dial for it; NULL: listen */
+	unsigned mtu;				/* for the hello; 0: 1500 */
+	SSL_CTX *tls_server, *tls_client;	/* purpose hull-l2/1; references are taken. Both NULL: plain, for tests */
+	SSL_CTX *tls_relay;			/* client, purpose hull-relay/1 */
+	size_t queue_max;
+	/*
+	 * May this caller (role and name out of its certificate) have this path? hello is its HELLO with "ticket". NULL
+	 * (tests): everybody.
+	 */
+	int (*authorise)(void *ctx, struct link *link, const json_t *hello, struct err *err);
+};
+
+struct l2_server_ops {
+	/*
+	 * A frame for the NIC, as path_ops.frame. False: no room; it is dropped and counted (the NIC's queue is the last
+	 * one).
+	 */
+	bool (*frame)(void *ctx, struct frame *f);
+	void (*carrier)(void *ctx, bool up);	/* some gateway is active, or none is */
+};
+
+struct l2_server_counters {
+	/* passive: came over a path that is not active */
+	uint64_t drop_no_gateway, drop_passive, drop_nic_full, drop_spoofed, drop_peer;
+	uint64_t elections, takeovers, refused, parked, calls;
+	struct path_counters paths;	/* all that are there now, and all that were */
+};
+
+int l2_server_create(struct loop *loop, const struct l2_server_config *config, const struct l2_server_ops *ops, void *ctx,
+	struct l2_server **server, struct err *err) must_check;
+void l2_server_free(struct l2_server *server);	/* releases; NULL is fine */
+/* From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. */
+void l2_server_send(struct l2_server *server, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned n);
+/* Fresh certificates for connections to come. */
+void l2_server_set_tls(struct l2_server *server, SSL_CTX *tls_server, SSL_CTX *tls_client, SSL_CTX *tls_relay);
+void l2_server_counters(const struct l2_server *server, struct l2_server_counters *counters);
+/*
+ * For people and --json: paths with gateway, relay, state, round trip, rates; peers. The caller's reference; NULL: out of
+ * memory.
+ */
+json_t *l2_server_status(const struct l2_server *server);
