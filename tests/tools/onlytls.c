@@ -31,7 +31,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILES = 16, MARKERS = 32, MARKER = 256, BUCKETS = 4096, SHOWN = 20, RECORD = 5, RECORD_MAX = 16384 + 256, NOISE_LEAST = 65536 };
+enum { FILES = 16, MARKERS = 32, MARKER = 256, BUCKETS = 4096, SHOWN = 20, RECORD = 5, RECORD_MAX = 16384 + 256,
+	NOISE_LEAST = 65536 };
 enum { TLS_CCS = 20, TLS_ALERT = 21, TLS_HANDSHAKE = 22, TLS_APPLICATION = 23 };
 enum { SYN = 2 };	/* flags of TCP */
 #define NEVER 8.0	/* standard deviations: one in 10^15 */
@@ -96,7 +97,8 @@ static const char *key_name(const uint8_t key[38])
 		const uint8_t *a = key + end * 16;
 
 		for (int i = key[36] == 6 ? 0 : 12; i < 16; i++)
-			at += (size_t)snprintf(text + at, sizeof(text) - at, key[36] == 6 ? i && i % 2 == 0 ? ":%02x" : "%02x" : i > 12 ? ".%u" : "%u", a[i]);
+			at += key[36] == 6 ? (size_t)snprintf(text + at, sizeof(text) - at, i && i % 2 == 0 ? ":%02x" : "%02x", a[i]) :
+				(size_t)snprintf(text + at, sizeof(text) - at, i > 12 ? ".%u" : "%u", a[i]);
 		at += (size_t)snprintf(text + at, sizeof(text) - at, " %u%s", get16(key + 32 + end * 2), end ? "" : " > ");
 	}
 	return text;
