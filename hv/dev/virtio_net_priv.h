@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the virtio network device: virtio_net.c moves frames, virtio_net_ctrl.c is the control queue, virtio_net_steer.c chooses queues. */
+/* Inside the virtio network device: virtio_net.c moves frames, ..._ctrl.c is the control queue, ..._steer.c chooses queues. */
 #pragma once
 #include <linux/virtio_net.h>
 #include "hv/dev/virtio_net.h"

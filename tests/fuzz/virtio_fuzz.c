@@ -95,7 +95,9 @@ static void create(struct fuzz *f, unsigned kind, unsigned pairs)
 
 static void place(struct fuzz *f, unsigned queue, uint8_t how)
 {
-	vq_place(&f->q[queue], f->rig, queue < 3 ? 0x10000 + 0x8000 * queue : 0x60000 + 0x8000 * queue, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
+	uint64_t at = (queue < 3 ? 0x10000 : 0x60000) + 0x8000 * queue;
+
+	vq_place(&f->q[queue], f->rig, at, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
 	vq_program(&f->d, &f->q[queue], queue);
 }
 
