@@ -45,7 +45,7 @@ SUITES := $(patsubst tests/unit/%_test.c,%,$(filter %_test.c,$(TEST_SRC)))
 # nbdkit is never sanitized, so its plugin is not either.
 PLUGIN := $(if $(SAN),,$(O)/lib/nbdkit-hull-plugin.so)
 PLUGIN_SRC := $(wildcard tools/nbdkit/*.c hv/block/block.c hv/block/crypt*.c hv/block/file*.c crypto/secret*.c crypto/xts.c) \
-	$(addprefix lib/,err.c log.c loop.c filelock.c)
+	$(addprefix lib/,err.c log.c loop.c loop_task.c loop_timer.c filelock.c)
 
 BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(if $(wildcard lma/main.c),$(O)/bin/hull-lma)
 ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a

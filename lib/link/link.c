@@ -49,11 +49,13 @@ static void release(struct link *link)
 	loop_watch_remove(link->watch);
 	loop_timer_free(link->timer);
 	loop_timer_free(link->soon);
+	loop_task_free(link->gather);
 	SSL_free(link->ssl);
 	SSL_CTX_free(link->config.tls);
 	scope_close(&link->fd);
 	link->watch = NULL;
 	link->timer = link->soon = NULL;
+	link->gather = NULL;
 	link->ssl = NULL;
 	link->config.tls = NULL;
 	link->fd = -1;
@@ -108,10 +110,21 @@ static void close_link(struct link *link)
 	link->watch = NULL;
 	loop_timer_disarm(link->timer);
 	loop_timer_disarm(link->soon);
-	say_goodbye(link);
+	link->offered = !link->why.code;	/* the owner may want the socket itself */
+	if (link->offered)
+		link->ops->closed(link->ctx, &link->why);
+	link->offered = false;
+	if (link->fd >= 0)
+		say_goodbye(link);
 	scope_close(&link->fd);
 	link->fd = -1;
-	link->ops->closed(link->ctx, &link->why);
+	if (link->why.code)
+		link->ops->closed(link->ctx, &link->why);
+}
+
+int link_take_fd(struct link *link)
+{
+	return link->offered ? take_fd(link->fd) : -1;
 }
 
 /* ---- what to wait for */
@@ -144,7 +157,7 @@ static void update(struct link *link)
 	} else {
 		if (can_read(link))
 			events |= EPOLLIN;
-		if ((queue_len(&link->out) && !link->corked) || (link->ending && !link->ended) || link->want_out)
+		if ((queue_len(&link->out) && !link->corked && !link->gathering) || (link->ending && !link->ended) || link->want_out)
 			events |= EPOLLOUT;
 	}
 	rc = loop_watch_set(link->watch, events);
@@ -154,9 +167,10 @@ static void update(struct link *link)
 
 /* ---- writing */
 
-static int flush(struct link *link)
+/* least: what is less than that stays in the queue. */
+static int flush(struct link *link, size_t least)
 {
-	while (queue_len(&link->out)) {
+	while (queue_len(&link->out) >= least) {
 		ssize_t n;
 
 		if (link->records >= link->config.rekey_records)
@@ -181,7 +195,7 @@ static int flush(struct link *link)
 /* Inside enter and leave. */
 static void write_out(struct link *link)
 {
-	int rc = link->corked && !link->ending ? 0 : flush(link);
+	int rc = link->corked && !link->ending ? 0 : flush(link, 1);
 
 	if (rc && rc != -EAGAIN) {
 		close_link(link);
@@ -193,6 +207,30 @@ static void write_out(struct link *link)
 	}
 	if (link->ended && link->peer_ended)
 		close_link(link);
+}
+
+/* At the end of the round: what did not fill a record. */
+static void on_gather(void *ctx)
+{
+	struct link *link = ctx;
+
+	link->gathering = false;
+	if (link->state != LINK_OPEN || link->broken)
+		return;
+	enter(link);
+	write_out(link);
+	if (leave(link))
+		update(link);
+}
+
+static void send_now(struct link *link)
+{
+	int rc = flush(link, link->gather && !link->ending ? LINK_CHUNK : 1);
+
+	fail_soon(link, rc);
+	link->gathering = !rc && queue_len(&link->out);
+	if (link->gathering)
+		loop_task_run(link->gather);
 }
 
 int link_writev(struct link *link, const struct iovec *iov, unsigned n)
@@ -222,7 +260,7 @@ int link_writev(struct link *link, const struct iovec *iov, unsigned n)
 	link->out.tail += len;
 	link->counters.out_bytes += len;
 	if (link->state == LINK_OPEN && !link->corked && !link->broken)
-		fail_soon(link, flush(link));
+		send_now(link);
 	update(link);
 	return 0;
 }
@@ -238,7 +276,7 @@ void link_cork(struct link *link, bool cork)
 {
 	link->corked = cork;
 	if (!cork && link->state == LINK_OPEN && !link->broken)
-		fail_soon(link, flush(link));
+		send_now(link);
 	update(link);
 }
 
@@ -479,6 +517,8 @@ static int open_parts(struct link *link, struct err *err)
 	rc = loop_timer_create(link->loop, on_timer, link, &link->timer);
 	if (!rc)
 		rc = loop_timer_create(link->loop, on_soon, link, &link->soon);
+	if (!rc && link->config.gather)
+		rc = loop_task_create(link->loop, on_gather, link, &link->gather);
 	if (!rc)
 		rc = loop_watch_add(link->loop, link->fd, EPOLLOUT, on_socket, link, &link->watch);
 	return rc ? err_set(err, rc, "link: cannot be made: %s", strerror(-rc)) : 0;

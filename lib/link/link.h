@@ -72,8 +72,8 @@ void link_pause(struct link *link, bool pause);
 /* No more from us: what is queued goes out, then the end of the stream. Reading goes on until the peer ends too. */
 void link_end(struct link *link);
 /*
- * Inside closed with code 0 (both ended; read nothing after that end): the socket, which is the caller's then, with every byte on it that came
- * after the peer's end still unread. -1: closed otherwise.
+ * Inside closed with code 0 (both ended; read nothing after that end): the socket, which is the caller's then, with every byte on
+ * it that came after the peer's end still unread. -1: closed otherwise.
  */
 int link_take_fd(struct link *link);
 /* TLS: fresh keys for what we send from the next record on. Plain: nothing. */

@@ -38,6 +38,7 @@ struct link {
 	struct loop_watch *watch;
 	struct loop_timer *timer;	/* handshake, then idle */
 	struct loop_timer *soon;	/* bytes are pending that no event will announce */
+	struct loop_task *gather;	/* config.gather: sends what did not fill a record */
 	const struct link_io *io;
 	const struct link_ops *ops;
 	void *ctx;
@@ -53,6 +54,8 @@ struct link {
 	bool freed;			/* link_free was called in one */
 	bool broken;			/* why says how; soon closes it */
 	bool paused, corked, hungry;	/* hungry: the writer waits for room */
+	bool gathering;			/* the queue waits for gather, not for the socket */
+	bool offered;			/* link_take_fd may have the socket */
 	bool ending, ended;		/* link_end was called; it is done */
 	bool peer_ended;
 	bool want_in, want_out;		/* the handshake's or a TLS write's wishes */

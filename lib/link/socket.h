@@ -9,6 +9,12 @@
 
 enum { SOCKET_HOST = 256 };
 
+/* The two parts; the host without brackets, perhaps empty. -EINVAL: no address, or a host of letters no host has. */
+int socket_split(const char *where, char host[SOCKET_HOST], uint16_t *port, struct err *err) must_check;
+/* An address to listen on (passive) or to dial, which names a host and a port that is not 0. */
+int socket_check(const char *where, bool passive, struct err *err) must_check;
+/* 0: numbers, which ask nobody, and *list as of socket_resolve; 1: a name to be looked up. */
+int socket_numeric(const char *where, struct addrinfo **list, struct err *err) must_check;
 /* Asks the resolver, which may take its time; numbers don't. passive: to listen on. The caller frees with freeaddrinfo. */
 int socket_resolve(const char *where, bool passive, struct addrinfo **list, struct err *err) must_check;
 /* A non-blocking socket that is connected or connecting to one address. */
