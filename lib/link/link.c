@@ -142,6 +142,7 @@ void link_fail_soon(struct link *link, int rc)
 
 void link_update(struct link *link)
 {
+	bool waits = link->blocked || (queue_len(&link->out) && !link->corked && !link->gathering);
 	uint32_t events = 0;
 	int rc;
 
@@ -154,7 +155,7 @@ void link_update(struct link *link)
 	} else {
 		if (link_can_read(link))
 			events |= EPOLLIN;
-		if (link->blocked || (queue_len(&link->out) && !link->corked && !link->gathering) || (link->ending && !link->ended) || link->want_out)
+		if (waits || (link->ending && !link->ended) || link->want_out)
 			events |= EPOLLOUT;
 	}
 	if (events == link->events)
@@ -231,7 +232,9 @@ static void on_socket(void *ctx, int fd, uint32_t events)
 		link_write_out(link);
 	if (link->state == LINK_OPEN && (retry || events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
 		link_read_in(link);
-	/* paused, and the socket is dead: nobody would ever read that */
+	/* the socket is dead: perhaps our end was all that was missing; if we paused, nobody would ever read that */
+	if (link->state == LINK_OPEN && events & (EPOLLERR | EPOLLHUP) && link->peer_ended && link->ending)
+		link_write_out(link);
 	if (link->state == LINK_OPEN && events & (EPOLLERR | EPOLLHUP) && !link_can_read(link)) {
 		(void)link_fail(link, -ECONNRESET, "the other side is gone");
 		link_close(link);
@@ -347,6 +350,7 @@ static int open_parts(struct link *link, struct err *err)
 		rc = loop_timer_create(link->loop, on_rest, link, &link->rest);
 	if (!rc)
 		rc = loop_watch_add(link->loop, link->fd, EPOLLOUT, on_socket, link, &link->watch);
+	link->config.resume = NULL;	/* the caller's, until we return */
 	return rc ? err_set(err, rc, "link: cannot be made: %s", strerror(-rc)) : 0;
 }
 
