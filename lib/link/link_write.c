@@ -9,7 +9,7 @@
 
 enum { DIRECT = 4096 };	/* from here on a record of its own costs less than copying */
 
-/* One record, or what of it the socket takes: bytes that went, -EAGAIN, or -errno with link.why set. more: others or a push follow. */
+/* One record: bytes that went, -EAGAIN, or -errno with link.why set. more: others or a push follow. */
 static ssize_t send_record(struct link *link, const void *data, size_t len, bool more)
 {
 	ssize_t n;
