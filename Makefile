@@ -105,6 +105,9 @@ $(O)/tools/%: tests/tools/%.c
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+# ---- the benchmark of links
+$(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # ---- the network benchmark's yardstick (tests/bench/net)
 $(O)/bench/net_bare: tests/bench/net_bare.c
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-stringop-truncation \
