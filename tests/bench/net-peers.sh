@@ -1,7 +1,7 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
 # SPDX-License-Identifier: Apache-2.0
 # The contenders of tests/bench/net, which sources this. can_WHO: says why it can not run here, or is true; start_WHO starts it between
-# the namespaces near and far, 10.99.0.1 and 10.99.0.2, and gives its TAPs 10.88.0.1 and 10.88.0.2 (or sets near_ip, far_ip, near_if).
+# the namespaces near and far, 10.99.0.1 and 10.99.0.2, and gives its TAPs 10.88.0.1 and 10.88.0.2 (or sets far_ip, near_if).
 # Outputs go to $net_dir/WHO.near.log and $net_dir/WHO.far.log.
 peer_pids=()
 
@@ -11,7 +11,7 @@ peers_keys() {
 
 	mkdir -p "$net_dir/near" "$net_dir/far"
 	(
-		cd "$net_dir"
+		cd "$net_dir" || exit
 		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca -days 2 -subj /CN=bench
 		for n in near far; do
 			openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout $n/key -out $n/request -subj /CN=$n
@@ -47,7 +47,7 @@ taps() {
 }
 
 can_veth() { :; }
-start_veth() { near_ip=10.99.0.1 far_ip=10.99.0.2 near_if=v0; }
+start_veth() { far_ip=10.99.0.2 near_if=v0; }
 
 can_bare() { :; }
 start_bare() {

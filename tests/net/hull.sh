@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2034
 # SPDX-License-Identifier: Apache-2.0
 # Hull's programs in the networks of topology.sh, which is sourced before this: an authority, hull-lma, identities, and what gateways read
 # of servers. Everything is in $net_dir; programs' logs are $net_dir/NAME.log.
