@@ -8,7 +8,8 @@
 #                                        $net_dir is a folder that vanishes with the test, $net_main the original /proc
 #   net_space NAME…                      namespaces, loopback up, ARP and IPv6 addresses without delay
 #   ns NAME COMMAND…                     run it there; `main` is the test's own namespace
-#   ns_exec NAME COMMAND… &              the same in place of the shell, so that $! is the command's process
+#   ns_exec NAME COMMAND… &              the same in place of the shell, so that $! is the command's process;
+#                                        take it at once: wait_for changes $!
 #   net_cable NS1 IF1 NS2 IF2            a veth pair, up
 #   net_bridge NS BRIDGE IF…             a bridge over interfaces, up, that forwards at once
 #   net_address NS IF ADDRESS/LENGTH…

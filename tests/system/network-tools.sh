@@ -30,10 +30,13 @@ ping_figure() {
 }
 # throughput ARGUMENT…: Mbit/s
 throughput() {
-	ns cloud iperf3 -s -1 -p 5201 >/dev/null 2>&1 &
+	local server
+
+	ns_exec cloud iperf3 -s -1 -p 5201 >/dev/null 2>&1 &
+	server=$!
 	wait_for 10 ns cloud bash -c 'ss -ltn | grep -q :5201' || echo "no iperf3 server" >&2
 	ns lan iperf3 -J -c 10.0.0.2 -p 5201 "$@" | jq '.end.sum_received.bits_per_second / 1e6 | floor'
-	wait $!
+	wait $server
 }
 
 net_space lan cloud && net_internet delay=10ms && net_uplink lan west 10.0.0.1/24 2001:db8::1/64 &&
@@ -73,14 +76,15 @@ ns lan ping -q -c 1 -W 1 2001:db8::2 >/dev/null && pass "IPv6 passes" || fail "I
 net_cable lan eth1 cloud eth1
 # frames_pass NAME WANTED LISTEN-OPTIONS -- SEND-OPTIONS: how many of 20 frames sent come
 frames_pass() {
-	local name=$1 wanted=$2 listen=() got
+	local name=$1 wanted=$2 listen=() got listener
 	shift 2
 	while [ "$1" != -- ]; do listen+=("$1"); shift; done
 	shift
 	ns_exec cloud "$O/tools/frames" --listen --count 20 --seconds 2 "${listen[@]}" eth1 >"$net_dir/count" &
+	listener=$!
 	wait_for 10 ns cloud awk 'NR > 1 { n++ } END { exit !n }' /proc/net/packet
 	ns lan "$O/tools/frames" --count 20 "$@" eth1
-	wait $!
+	wait $listener
 	got=$(cat "$net_dir/count")
 	if [ "$got" -eq "$wanted" ]; then pass "$name"; else fail "$name: $got of 20"; fi
 }
