@@ -22,6 +22,7 @@ peers_keys() {
 }
 # peer NS COMMAND…: runs until peers_stop
 peer() {
+	echo "== ${*:2}" >>"$net_dir/$who.$1.log"
 	ns_exec "$@" >>"$net_dir/$who.$1.log" 2>&1 &
 	peer_pids+=($!)
 }

@@ -9,6 +9,7 @@ function median(list,   n, v, i, j, t) {
 function value(figure, who, key) { return (figure, who, key) in s ? median(s[figure, who, key]) : "-" }
 function show(v) { return v == "-" ? v : sprintf(v < 10 ? "%.3f" : v < 1000 ? "%.1f" : "%.0f", v) }
 function line(title, h, p, goal,   ratio, met) {
+	if (h == "-" && p == "-" && (goal == "" || goal ~ /r/)) return
 	ratio = h == "-" || p == "-" || p == 0 ? "-" : sprintf("%.2f", h / p)
 	met = goal == "" ? "" : "no"
 	if (goal ~ /^>r/) { if (ratio != "-" && ratio + 0 >= substr(goal, 3) + 0) met = "yes" }
@@ -26,6 +27,7 @@ function block(title, figure, key, own, openvpn, softether, bare,   h) {
 	row("  OpenVPN, UDP", figure, key, "hull", "openvpn-udp", openvpn)
 	row("  OpenVPN, TCP", figure, key, "hull", "openvpn-tcp", "")
 	row("  SoftEther", figure, key, "hull", "softether", softether)
+	row("  hull join at both ends", figure, key, "hull", "join", "")
 }
 function added(title, who, peer, goal,   v, h, p) {
 	v = value("pingpong", "veth", "p50_us"); h = value("pingpong", who, "p50_us"); p = value("pingpong", peer, "p50_us")
