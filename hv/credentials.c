@@ -215,8 +215,26 @@ static int check_ticket(struct credentials *c, const struct ticket *t, const str
 	return ticket_spend(c->spent, t, time(NULL), err);
 }
 
-int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const char *text, struct err *err)
+static const char *word(const json_t *hello, const char *key)
 {
+	return json_string_value(json_object_get(hello, key));
+}
+
+/* A certificate of its own does not make it somebody else. */
+static int check_caller(const struct pki_id *caller, const json_t *hello, struct err *err)
+{
+	const char *role = word(hello, "role"), *name = word(hello, "name");
+
+	if (caller->role != PKI_LCG && caller->role != PKI_HV)
+		return err_set(err, -EPERM, "only gateways and servers may call");
+	if (!role || !name || strcmp(role, pki_role_name(caller->role)) || strcmp(name, caller->name))
+		return err_set(err, -EPERM, "it says that it is %.8s/%.64s", role ?: "", name ?: "");
+	return 0;
+}
+
+int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err)
+{
+	const char *text = word(hello, "ticket");
 	struct ticket ticket;
 	struct pki_id caller;
 	X509 *cert;
@@ -224,9 +242,8 @@ int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const ch
 
 	if (r)
 		return r;
-	if (caller.role != PKI_LCG && caller.role != PKI_HV)
-		r = err_set(err, -EPERM, "only gateways and servers may call");
-	else if (!text)
+	r = check_caller(&caller, hello, err);
+	if (!r && !text)
 		r = err_set(err, -EACCES, "it has no ticket");
 	r = r ? r : ticket_verify(text, strlen(text), c->id.ca, time(NULL), &ticket, err);
 	r = r ? r : check_ticket(c, &ticket, &caller, nic, err);

@@ -36,9 +36,9 @@ int credentials_create(const struct credentials_config *config, struct agent *ag
 void credentials_free(struct credentials *c);	/* ends the agent, wipes; NULL is fine */
 const struct credentials_tls *credentials_tls(const struct credentials *c);
 /*
- * May the other side of ssl, after the handshake, call our NIC with this ticket (NULL: it showed none)? It is a gateway or a
- * server, the ticket is for the two of us, and nobody used it before. -EPERM, -EACCES, -EEXIST, ticket_verify's and tls_peer's.
+ * May the other side of ssl, after the handshake, call our NIC with this HELLO (lib/l2/hello.h)? It is the gateway or server that it
+ * says it is, its ticket is for the two of us, and nobody used it before. -EPERM, -EACCES, -EEXIST, ticket_verify's and tls_peer's.
  */
-int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const char *ticket, struct err *err) must_check;
+int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err) must_check;
 /* {"state": "none"|"valid"|"expired", "until": seconds since 1970, "text": the last failure}; NULL: out of memory */
 json_t *credentials_status(const struct credentials *c);

@@ -51,7 +51,7 @@ static int authorise(void *ctx, const char *nic, struct link *link, const json_t
 {
 	struct machine *m = ctx;
 
-	return credentials_admit(m->wires.credentials, link_ssl(link), nic, json_string_value(json_object_get(hello, "ticket")), err);
+	return credentials_admit(m->wires.credentials, link_ssl(link), nic, hello, err);
 }
 
 /* HOST:PORT [HOST:PORT]…; the words live as long as the wires. */

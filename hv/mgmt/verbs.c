@@ -8,7 +8,6 @@
 #include "hv/block/meter.h"
 #include "hv/block/snapshot.h"
 #include "hv/machine.h"
-#include "hv/net/l2.h"
 #include "hv/stats.h"
 #include "lib/scope.h"
 
@@ -105,35 +104,6 @@ static int do_volumes(void *ctx, uint64_t conn, const json_t *request, json_t **
 			volumes = NULL;
 		}
 	return give(json_pack("{so}", "volumes", volumes), ok, err);
-}
-
-static json_t *flow_json(uint64_t frames, uint64_t bytes, uint64_t drops)
-{
-	return json_pack("{sI sI sI}", "frames", (json_int_t)frames, "bytes", (json_int_t)bytes, "drops", (json_int_t)drops);
-}
-
-static json_t *nic_json(const struct slot *s)
-{
-	const struct net_port *p = s->wire;
-
-	return json_pack("{ss ss ss sb so so so}", "name", s->env->name, "model", env_pci_kind_name(s->env->kind), "wire", p->ops->name,
-		"carrier", p->carrier, "tx", flow_json(p->tx.frames, p->tx.bytes, p->tx.drops), "rx",
-		flow_json(p->rx.frames, p->rx.bytes, p->rx.drops), "l2", net_l2_is(p) ? net_l2_status(p) : json_null());
-}
-
-static int do_net(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
-{
-	struct machine *m = ctx;
-	json_t *nics = json_array();
-
-	for (unsigned i = 0; i < m->slots.count && nics; i++) {
-		if (m->slots.slot[i].wire && json_array_append_new(nics, nic_json(&m->slots.slot[i]))) {
-			json_decref(nics);
-			nics = NULL;
-		}
-	}
-	return give(json_pack("{so so}", "nics", nics, "certificate", m->wires.credentials ? credentials_status(m->wires.credentials) :
-		json_null()), ok, err);
 }
 
 /* ---- rotation */
@@ -247,7 +217,7 @@ static int do_power(void *ctx, uint64_t conn, const json_t *request, json_t **ok
 const struct control_verb mgmt_verbs[] = {
 	{ "status", do_status },
 	{ "volumes", do_volumes },
-	{ "net", do_net },
+	{ "net", mgmt_net },
 	{ "volume-rotate", do_rotate },
 	{ "volume-rotate-stop", do_rotate_stop },
 	{ "snapshot-create", do_snapshot_create },

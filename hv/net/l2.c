@@ -132,6 +132,14 @@ static bool on_frame(void *ctx, struct frame *f)
 	return l->drop_full == dropped;
 }
 
+/* What goes directly to and from other servers passes no gateway's filter. */
+static bool on_peer(void *ctx, bool to_nic, struct frame *f)
+{
+	struct l2 *l = ctx;
+
+	return filter_pass(l->filter, to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER, f, loop_now_ns()) == FILTER_PASS;
+}
+
 static void resume(struct net_port *p)
 {
 	struct l2 *l = l2_of(p);
@@ -232,7 +240,7 @@ static int authorise(void *ctx, struct link *link, const json_t *hello, struct e
 
 int net_l2_start(struct net_port *port, SSL_CTX *server, SSL_CTX *client, SSL_CTX *relay, struct err *err)
 {
-	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier };
+	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer };
 	struct l2 *l = l2_of(port);
 	struct l2_server_config c = { .server = l->config.server, .nic = l->config.nic, .segment = l->config.segment,
 		.listen = l->config.listen, .advertise = l->config.advertise, .tls_server = server, .tls_client = client,
@@ -252,10 +260,27 @@ bool net_l2_is(const struct net_port *port)
 	return port->ops == &ops;
 }
 
+/* Why frames of other servers were dropped. */
+static json_t *filter_json(const struct filter *filter)
+{
+	struct filter_counters c;
+	json_t *o = json_object();
+
+	filter_counters(filter, &c);
+	for (unsigned i = 0; i < FILTER_CAUSES && o; i++) {
+		if (json_object_set_new(o, filter_cause_name(i), json_integer((json_int_t)c.cause[i]))) {
+			json_decref(o);
+			o = NULL;
+		}
+	}
+	return o;
+}
+
 json_t *net_l2_status(const struct net_port *port)
 {
 	const struct l2 *l = container_of(port, struct l2, port);
 
-	return json_pack("{ss so sI sI sI}", "segment", l->config.segment, "link", l->server ? l2_server_status(l->server) : json_null(),
-		"held_bytes", (json_int_t)(l->tail - l->head), "drop_full", (json_int_t)l->drop_full, "segmented", (json_int_t)l->segmented);
+	return json_pack("{ss so sI sI sI so}", "segment", l->config.segment, "link",
+		l->server ? l2_server_status(l->server) : json_null(), "held_bytes", (json_int_t)(l->tail - l->head), "drop_full",
+		(json_int_t)l->drop_full, "segmented", (json_int_t)l->segmented, "peer_filter", filter_json(l->filter));
 }
