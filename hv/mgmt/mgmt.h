@@ -4,7 +4,7 @@
  * which go on by themselves after a restart. All on the loop's thread under the device lock.
  */
 #pragma once
-#include "hv/mgmt/control.h"
+#include "lib/control.h"
 #include "hv/mgmt/rotate.h"
 
 struct machine;
