@@ -232,22 +232,37 @@ static int check_caller(const struct pki_id *caller, const json_t *hello, struct
 	return 0;
 }
 
-int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err)
+static int check_callee(const struct pki_id *callee, const json_t *hello, struct err *err)
+{
+	const char *name = word(hello, "server");
+
+	if (callee->role != PKI_HV || !name || strcmp(name, callee->name))
+		return err_set(err, -EPERM, "it answers as the server %.64s", name ?: "");
+	return 0;
+}
+
+static int admit(struct credentials *c, const struct pki_id *caller, const char *nic, const json_t *hello, struct err *err)
 {
 	const char *text = word(hello, "ticket");
 	struct ticket ticket;
-	struct pki_id caller;
-	X509 *cert;
-	int r = tls_peer(ssl, time(NULL), &caller, &cert, err);
+	int r = check_caller(caller, hello, err);
 
-	if (r)
-		return r;
-	r = check_caller(&caller, hello, err);
 	if (!r && !text)
 		r = err_set(err, -EACCES, "it has no ticket");
 	r = r ? r : ticket_verify(text, strlen(text), c->id.ca, time(NULL), &ticket, err);
-	r = r ? r : check_ticket(c, &ticket, &caller, nic, err);
-	return r ? err_prefix(err, "%s/%s", pki_role_name(caller.role), caller.name) : 0;
+	return r ? r : check_ticket(c, &ticket, caller, nic, err);
+}
+
+int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err)
+{
+	struct pki_id other;
+	X509 *cert;
+	int r = tls_peer(ssl, time(NULL), &other, &cert, err);
+
+	if (r)
+		return r;
+	r = SSL_is_server(ssl) ? admit(c, &other, nic, hello, err) : check_callee(&other, hello, err);
+	return r ? err_prefix(err, "%s/%s", pki_role_name(other.role), other.name) : 0;
 }
 
 /* ---- the whole */

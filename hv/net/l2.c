@@ -280,7 +280,8 @@ json_t *net_l2_status(const struct net_port *port)
 {
 	const struct l2 *l = container_of(port, struct l2, port);
 
-	return json_pack("{ss so sI sI sI so}", "segment", l->config.segment, "link",
+	return json_pack("{ss si so sI sI sI so}", "segment", l->config.segment, "port",
+		l->server ? (int)l2_server_port(l->server) : 0, "link",
 		l->server ? l2_server_status(l->server) : json_null(), "held_bytes", (json_int_t)(l->tail - l->head), "drop_full",
 		(json_int_t)l->drop_full, "segmented", (json_int_t)l->segmented, "peer_filter", filter_json(l->filter));
 }

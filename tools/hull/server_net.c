@@ -49,7 +49,7 @@ static void show_peer(const json_t *p)
 	size_t i;
 
 	printf("  peer      %s %s:", text(p, "server"), text(p, "nic"));
-	json_array_foreach(json_object_get(p, "paths"), i, path)
+	json_array_foreach(json_object_get(p, "ways"), i, path)
 		printf(" %s %s", text(path, "way"), json_is_true(json_object_get(path, "open")) ? "open" : text(path, "trouble"));
 	putchar('\n');
 }
