@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lcg/segment.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include "lcg/lan.h"
 #include "lcg/segment_priv.h"
 #include "lib/bits.h"
@@ -10,11 +12,12 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
-enum { FDB_SIZE = 4096, LAN_PORT = 0 };
+enum { FDB_SIZE = 4096, NEIGHBOURS = 4096, LAN_PORT = 0 };
 
 static const char *const drop_names[] = {
 	[SEGMENT_FRAME_SHORT] = "short", [SEGMENT_FRAME_LONG] = "long", [SEGMENT_FRAME_OFFLOAD] = "bad-offload", [SEGMENT_FRAME_IP] = "bad-ip",
 	[SEGMENT_RESERVED] = "reserved", [SEGMENT_LOOP] = "loop", [SEGMENT_VLAN] = "vlan", [SEGMENT_SOURCE] = "source",
+	[SEGMENT_SHUT] = "shut", [SEGMENT_STORM] = "lan-storm",
 };
 _Static_assert(array_len(drop_names) == SEGMENT_DROPS, "a name for each drop");
 
@@ -51,9 +54,10 @@ static bool is_reserved(const uint8_t *mac)
 }
 
 /* A MAC that stands on both sides: a loop in the LAN, or the server that moved away and was left switched on. */
-static void drop_loop(struct segment *s, const struct segment_port *port)
+static void drop_loop(struct segment *s, const struct segment_port *port, uint64_t now_ns)
 {
 	drop(s, SEGMENT_LOOP);
+	loopguard_own_mac(&s->guard, now_ns);
 	log_limited(LOG_WARN, "segment %s: %s's MAC came from the LAN: is there a loop, or is the old machine still switched on?", s->config.name,
 		port->name);
 }
@@ -67,13 +71,13 @@ static struct segment_port *find(struct segment *s, const uint8_t *mac, uint64_t
 	return i > LAN_PORT && i <= (int)LCG_NICS ? s->port[i - 1] : NULL;
 }
 
-static void mirror(struct segment *s, const struct frame *f, uint64_t now_ns, bool *seen)
+static void mirror(struct segment *s, const struct frame *f, bool *seen)
 {
 	if (*seen || !s->ops.mirror)
 		return;
 	*seen = true;
 	s->counters.mirrored++;
-	s->ops.mirror(s->ctx, f, now_ns);
+	s->ops.mirror(s->ctx, f);
 }
 
 /* ---- out of the ports */
@@ -85,6 +89,12 @@ void segment_send_lan(struct segment *s, const struct frame *f, uint32_t tci)
 	s->ops.to_lan(s->ctx, f, vid);
 }
 
+void segment_send_made(struct segment *s, struct frame *f)
+{
+	if (f->len && frame_parse(f) == FRAME_OK)
+		segment_send_lan(s, f, VLAN_NO_TCI);
+}
+
 /* To whoever sent what was too long, in the name of whom it was for. */
 static void reply(struct segment *s, struct segment_port *port, enum filter_direction direction, const struct frame *f, uint64_t now_ns)
 {
@@ -94,7 +104,7 @@ static void reply(struct segment *s, struct segment_port *port, enum filter_dire
 	r.len = filter_reply(port->filter, direction, f, r.data, now_ns);
 	if (!r.len || frame_parse(&r) != FRAME_OK)
 		return;
-	s->counters.answers++;
+	s->counters.too_big++;
 	if (direction == FILTER_FROM_SERVER)
 		port->send(port->ctx, &r);
 	else
@@ -120,7 +130,7 @@ static bool deliver(struct segment_port *port, struct frame *f, uint64_t now_ns,
 {
 	if (!pass(port, FILTER_TO_SERVER, f, now_ns))
 		return false;
-	mirror(port->segment, f, now_ns, mirrored);
+	mirror(port->segment, f, mirrored);
 	port->send(port->ctx, f);
 	return true;
 }
@@ -137,6 +147,24 @@ static bool flood(struct segment *s, const struct segment_port *but, struct fram
 
 /* ---- into the ports */
 
+static bool guard(struct segment *s, const struct frame *f, uint64_t now_ns)
+{
+	switch (loopguard_input(&s->guard, f, now_ns)) {
+	case LOOPGUARD_PASS:
+		return true;
+	case LOOPGUARD_SHUT:
+		drop(s, SEGMENT_SHUT);
+		return false;
+	case LOOPGUARD_STORM:
+		drop(s, SEGMENT_STORM);
+		log_limited(LOG_WARN, "segment %s: more than %d broadcasts and multicasts a second from the LAN", s->config.name, SEGMENT_STORM_S);
+		return false;
+	case LOOPGUARD_PROBE:
+		return false;
+	}
+	return false;
+}
+
 void segment_from_lan(struct segment *s, struct frame *f, uint64_t now_ns)
 {
 	struct segment_port *from, *to = NULL;
@@ -148,20 +176,25 @@ void segment_from_lan(struct segment *s, struct frame *f, uint64_t now_ns)
 	}
 	from = find(s, frame_src(f), now_ns);
 	if (from) {
-		drop_loop(s, from);
+		drop_loop(s, from, now_ns);
 		return;
 	}
 	/* most of what a LAN says is for nobody here: that is known before anything costs time */
-	if (frame_is_multicast(f) ? !s->active : !(to = find(s, frame_dst(f), now_ns))) {
+	if (!frame_is_multicast(f) && !(to = find(s, frame_dst(f), now_ns))) {
 		s->counters.foreign++;
 		return;
 	}
+	if (!parse(s, f) || !guard(s, f, now_ns))
+		return;
 	if (is_reserved(frame_dst(f))) {
 		drop(s, SEGMENT_RESERVED);
 		return;
 	}
-	if (!parse(s, f))
+	segment_neighbour_hear(s, f, now_ns);
+	if (!s->active) {
+		s->counters.foreign++;
 		return;
+	}
 	if (!fdb_learn(s->fdb, 0, frame_src(f), LAN_PORT, now_ns)) {
 		drop(s, SEGMENT_SOURCE);
 		return;
@@ -204,7 +237,7 @@ void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_
 	if (!pass(port, FILTER_FROM_SERVER, f, now_ns))
 		return;
 	s->counters.from_servers++;
-	mirror(s, f, now_ns, &mirrored);
+	mirror(s, f, &mirrored);
 	if (segment_neighbour_from_port(port, f, now_ns))
 		return;
 	to = frame_is_multicast(f) ? NULL : find(s, frame_dst(f), now_ns);
@@ -214,6 +247,12 @@ void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_
 	}
 	if (to) {
 		s->counters.between_servers += deliver(to, f, now_ns, &mirrored);
+		if (s->ops.between)
+			s->ops.between(s->ctx, port->ctx, to->ctx);
+		return;
+	}
+	if (!loopguard_output(&s->guard, now_ns)) {
+		drop(s, SEGMENT_SHUT);
 		return;
 	}
 	/* The LAN first: a neighbour's filter may change the frame. */
@@ -279,7 +318,7 @@ void segment_port_set_active(struct segment_port *p, bool active, uint64_t now_n
 	s->active += active ? 1 : -1u;
 	if (active) {
 		filter_resume(p->filter);
-		segment_port_announce(p);
+		segment_port_announce(p, now_ns);
 	}
 }
 
@@ -294,6 +333,36 @@ unsigned segment_ports(const struct segment *s)
 
 /* ---- its life */
 
+/* Probes come from an address of their own, which no server and no machine of the LAN has. */
+static int start_guard(struct segment *s)
+{
+	uint8_t mac[FRAME_MAC];
+
+	if (getrandom(mac, sizeof mac, 0) != sizeof mac)
+		return -EIO;
+	mac[0] = (uint8_t)((mac[0] & 0xfc) | 2);
+	loopguard_init(&s->guard, mac, (struct rate_limit){ SEGMENT_STORM_S, SEGMENT_STORM_S });
+	return 0;
+}
+
+void segment_tick(struct segment *s, uint64_t now_ns)
+{
+	uint8_t buf[LAN_HEADROOM + LOOPGUARD_FRAME];
+	struct frame f = { .data = buf + LAN_HEADROOM };
+	int n;
+
+	/* who forwards nothing can't be part of a loop */
+	if (!s->active)
+		return;
+	n = loopguard_probe(&s->guard, f.data, now_ns);
+	if (n < 0)
+		log_limited(LOG_ERROR, "segment %s: loop probes: %s", s->config.name, strerror(-n));
+	f.len = n > 0 ? (size_t)n : 0;
+	segment_send_made(s, &f);
+}
+
+bool segment_is_shut(const struct segment *s, uint64_t now_ns) { return loopguard_is_shut(&s->guard, now_ns); }
+
 int segment_create(const struct segment_config *config, const struct segment_ops *ops, void *ctx, struct segment **segment,
 	struct err *err)
 {
@@ -302,7 +371,9 @@ int segment_create(const struct segment_config *config, const struct segment_ops
 
 	*segment = NULL;
 	if (!rc)
-		rc = segment_neighbour_start(s);
+		rc = neighbours_create(NEIGHBOURS, NEIGHBOUR_AGE_S, &s->neighbours);
+	if (!rc)
+		rc = start_guard(s);
 	if (rc) {
 		segment_free(s);
 		return err_set(err, rc, "segment.%s: %s", config->name, strerror(-rc));
@@ -333,7 +404,7 @@ void segment_free(struct segment *s)
 		return;
 	for (unsigned i = 0; i < s->highest; i++)
 		bug_on(s->port[i]);
-	segment_neighbour_stop(s);
+	neighbours_free(s->neighbours);
 	fdb_free(s->fdb);
 	free(s);
 }

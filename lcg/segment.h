@@ -26,20 +26,26 @@ enum segment_drop {
 	SEGMENT_LOOP,		/* a server's own frame came back from the LAN, or its MAC stands there twice */
 	SEGMENT_VLAN,		/* a server sent a tag into a segment that has no tags of its own */
 	SEGMENT_SOURCE,		/* source is a group, or another server's */
+	SEGMENT_SHUT,		/* the LAN sends back what it is sent: nothing passes for a while */
+	SEGMENT_STORM,		/* the LAN's broadcasts and multicasts above SEGMENT_STORM_S a second */
 	SEGMENT_DROPS
 };
 const char *segment_drop_name(enum segment_drop drop);
+
+enum { SEGMENT_STORM_S = 20000 };
 
 struct segment_counters {
 	uint64_t from_lan, to_lan, from_servers, to_servers, between_servers;	/* frames that were forwarded */
 	uint64_t foreign;	/* frames of the LAN for nobody here */
 	uint64_t drop[SEGMENT_DROPS];
-	uint64_t announcements, answers, mirrored;
+	uint64_t announcements, answers, too_big, mirrored;
 };
 
 struct segment_ops {
 	void (*to_lan)(void *ctx, const struct frame *f, uint32_t tci);		/* tci: VLAN_NO_TCI or a tag to put on */
-	void (*mirror)(void *ctx, const struct frame *f, uint64_t now_ns);	/* NULL: there is none */
+	void (*mirror)(void *ctx, const struct frame *f);			/* NULL: there is none */
+	/* A frame went from one server to another by way of this gateway: they may want to meet. NULL: nobody cares. */
+	void (*between)(void *ctx, void *from_port_ctx, void *to_port_ctx);
 };
 
 /* name and LAN side as config says; ops are copied. */
@@ -59,13 +65,17 @@ void segment_remove_port(struct segment_port *port);	/* NULL is fine */
 /* Active: its MAC is pinned and announced to the LAN. Passive: nothing goes either way. */
 void segment_port_set_active(struct segment_port *port, bool active, uint64_t now_ns);
 /* Announce again, as long as the port is active: what a switch lost is said more than once. */
-void segment_port_announce(struct segment_port *port);
+void segment_port_announce(struct segment_port *port, uint64_t now_ns);
 
 /* Takes a frame as the LAN has it, when it is one of this segment: its tag is off. Parsed by nobody yet. */
 void segment_from_lan(struct segment *segment, struct frame *f, uint64_t now_ns);
 /* Parsed. */
 void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_ns);
 
+/* Each second: loop probes. */
+void segment_tick(struct segment *segment, uint64_t now_ns);
+
+bool segment_is_shut(const struct segment *segment, uint64_t now_ns);
 const struct segment_counters *segment_counters(const struct segment *segment);
 const struct segment_config *segment_config(const struct segment *segment);
 unsigned segment_ports(const struct segment *segment);

@@ -6,6 +6,7 @@
  */
 #pragma once
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <time.h>
 #include "crypto/pki/ticket.h"
 #include "lib/loop.h"

@@ -246,10 +246,12 @@ void *trust_thread(void *shared)
 			wait_until(s, look_ns);
 		}
 	}
+	pthread_mutex_unlock(&s->lock);
+	lmaclient_close(s->client);
+	pthread_mutex_lock(&s->lock);
 	s->over = true;
 	pthread_cond_signal(&s->idle);
 	pthread_mutex_unlock(&s->lock);
-	lmaclient_close(s->client);
 	trust_unref(s);
 	return NULL;
 }
