@@ -42,7 +42,7 @@ _hull()
 	2,env,*) words="check show diff compile features" ;;
 	2,help,*) words="env fingerprint help keys pki server volume" ;;
 	2,keys,* | 3,help,keys) words="check export init list rotate-root server slot volume" ;;
-	2,pki,* | 3,help,pki) words="ca crl enrol init issue list renew revoke token" ;;
+	2,pki,* | 3,help,pki) words="allow ca crl deny enrol init issue list renew revoke token" ;;
 	2,server,* | 3,help,server) words="disks limit power rotate rotate-stop snapshot status volumes" ;;
 	3,server,snapshot) words="create drop" ;;
 	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey roll-back rotate" ;;
