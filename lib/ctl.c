@@ -16,6 +16,7 @@ static const struct { int code; const char *name; } codes[] = {
 	{ ENOSPC, "ENOSPC" }, { EROFS, "EROFS" }, { ERANGE, "ERANGE" }, { ENOTSUP, "ENOTSUP" }, { ENOSYS, "ENOSYS" },
 	{ EMSGSIZE, "EMSGSIZE" }, { ETIMEDOUT, "ETIMEDOUT" }, { EALREADY, "EALREADY" }, { ECANCELED, "ECANCELED" },
 	{ EPROTO, "EPROTO" }, { EKEYEXPIRED, "EKEYEXPIRED" }, { EKEYREVOKED, "EKEYREVOKED" }, { EKEYREJECTED, "EKEYREJECTED" },
+	{ EBADMSG, "EBADMSG" },
 };
 
 const char *ctl_code_name(int code)

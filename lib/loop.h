@@ -10,12 +10,13 @@
 struct loop;
 struct loop_watch;	/* one descriptor */
 struct loop_timer;	/* one one-shot timer */
+struct loop_task;	/* one thing to do at the end of a round */
 
 typedef void loop_fn(void *ctx);
 typedef void loop_fd_fn(void *ctx, int fd, uint32_t events);	/* events: EPOLLIN, EPOLLOUT, EPOLLHUP, EPOLLERR */
 
 int loop_create(struct loop **loop, struct err *err) must_check;
-void loop_free(struct loop *loop);	/* NULL is fine; watches and timers still there are freed with it */
+void loop_free(struct loop *loop);	/* NULL is fine; watches, timers and tasks still there are freed with it */
 
 /* enter is called before each round of callbacks and leave after it (a lock around them); set before loop_run. */
 void loop_set_guard(struct loop *loop, loop_fn *enter, loop_fn *leave, void *ctx);
@@ -34,6 +35,14 @@ int loop_timer_create(struct loop *loop, loop_fn *fn, void *ctx, struct loop_tim
 void loop_timer_arm(struct loop_timer *timer, uint64_t deadline_ns);
 void loop_timer_disarm(struct loop_timer *timer);
 void loop_timer_free(struct loop_timer *timer);
+
+/*
+ * fn is called once at the end of the round that runs now, before the loop waits again: what many callbacks of a round ask for is
+ * done together. Outside a round the loop wakes for it. Any thread under the guard; fn may free its task.
+ */
+int loop_task_create(struct loop *loop, loop_fn *fn, void *ctx, struct loop_task **task) must_check;
+void loop_task_run(struct loop_task *task);
+void loop_task_free(struct loop_task *task);	/* NULL is fine; no callback after it */
 
 /* Run fn on the loop's thread soon. Any thread. -ENOMEM when it could not be queued. */
 int loop_post(struct loop *loop, loop_fn *fn, void *ctx) must_check;

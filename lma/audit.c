@@ -87,6 +87,13 @@ static char *line_of(const struct audit_act *act, json_int_t held)
 	add(o, "serial", act->serial);
 	add(o, "server", act->server);
 	add(o, "volume", act->volume);
+	if (act->caller)
+		json_object_set_new(o, "caller", json_string(act->caller));
+	add(o, "nic", act->nic);
+	if (act->relay && *act->relay)
+		add(o, "relay", act->relay);
+	if (act->count)
+		json_object_set_new(o, "count", json_integer(act->count));
 	if (held)
 		json_object_set_new(o, "held", json_integer(held));
 	/* set last: an object that is short of it was short of memory */

@@ -15,6 +15,9 @@ struct audit_act {
 	const char *verb;
 	const char *serial;		/* of the certificate issued; NULL: none */
 	const char *server, *volume;	/* NULL: has none; what is no name is not repeated */
+	const char *caller;		/* ROLE/NAME that a ticket is for, when it is not the asker */
+	const char *nic, *relay;	/* of a ticket */
+	unsigned count;			/* of tickets; 0: none */
 	const char *result;		/* "ok" or an error's name */
 	bool sync;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The management application's service: hull-ctl/1 over TLS links for enrolment, renewal, volume keys and the revocation list
- * (docs/wire.md). All calls are the loop's thread's.
+ * The management application's service: hull-ctl/1 over TLS links for enrolment, renewal, volume keys, tickets and the
+ * revocation list (docs/wire.md). All calls are the loop's thread's.
  */
 #pragma once
 #include "crypto/keystore.h"
@@ -42,6 +42,8 @@ struct service_config {
 	X(renew_refused, "renewals refused") \
 	X(keys, "volume keys handed out") \
 	X(key_refused, "volume keys refused") \
+	X(tickets, "tickets handed out") \
+	X(ticket_refused, "requests for tickets refused") \
 	X(busy, "requests to be asked again, because another program was changing the store") \
 	X(audit_failed, "requests refused because the audit log cannot be written") \
 	X(internal, "requests that failed for reasons of our own")

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a peer may ask, and who may. Each verb reads its own fields; unknown fields are not looked at. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include "crypto/pki/policy.h"
 #include "lib/base64.h"
 #include "lib/bits.h"
 #include "lib/ctl.h"
@@ -20,6 +22,7 @@ struct verb {
 };
 
 enum { CRL_PIECE = 32768 };	/* of a message's 64 KiB: as JSON it is longer */
+enum { TICKETS_MAX = 16 };	/* of one request */
 
 static const char *text_of(const json_t *request, const char *field)
 {
@@ -182,6 +185,91 @@ static int run_key(struct conn *conn, const json_t *request, struct reply *reply
 	return rc;
 }
 
+/* ---- tickets */
+
+/* "caller": ROLE/NAME; by default the asker. */
+static int read_caller(struct conn *conn, const char *text, struct pki_id *id, struct err *err)
+{
+	char uri[64 + PKI_NAME_MAX];
+	int len;
+
+	*id = conn->id;
+	len = text ? snprintf(uri, sizeof uri, "hull://%s", text) : 0;
+	if (len >= (int)sizeof uri || (len && pki_id_parse(uri, (size_t)len, id, NULL)))
+		return err_set(err, -EINVAL, "ticket: \"caller\" is not ROLE/NAME");
+	return 0;
+}
+
+static int read_names(const json_t *request, struct ticket *t, struct err *err)
+{
+	const char *callee = text_of(request, "callee"), *nic = text_of(request, "nic"), *relay = text_of(request, "relay");
+
+	if (!callee || !nic)
+		return err_set(err, -EINVAL, "ticket: needs \"callee\" and \"nic\"");
+	if (pki_name_check(callee, err) || pki_name_check(nic, err) || (relay && *relay && pki_name_check(relay, err)))
+		return -EINVAL;
+	if (strlen(nic) >= sizeof t->nic)
+		return err_set(err, -EINVAL, "ticket: \"nic\" has more than %zu characters", sizeof t->nic - 1);
+	t->callee.role = PKI_HV;
+	strcpy(t->callee.name, callee);
+	strcpy(t->nic, nic);
+	strcpy(t->relay, relay ? relay : "");
+	return 0;
+}
+
+static int make_tickets(struct conn *conn, const json_t *request, struct ticket *t, unsigned *count, json_t *list, struct err *err)
+{
+	const json_t *n = json_object_get(request, "count");
+	char text[TICKET_TEXT];
+	struct pki_id id;
+	int rc;
+
+	if (n && (!json_is_integer(n) || json_integer_value(n) < 1 || json_integer_value(n) > TICKETS_MAX))
+		return err_set(err, -EINVAL, "ticket: \"count\" is not 1 to %d", TICKETS_MAX);
+	*count = n ? (unsigned)json_integer_value(n) : 1;
+	rc = read_names(request, t, err);
+	/* the handshake may be long ago */
+	if (!rc)
+		rc = ca_check(conn->service->ca, conn->cert, time(NULL), &id, err);
+	for (unsigned i = 0; !rc && i < *count; i++) {
+		rc = policy_ticket(conn->service->ca, &id, t, TICKET_LIFE_S, time(NULL), text, err);
+		if (!rc && json_array_append_new(list, json_string(text)))
+			rc = err_set(err, -ENOMEM, "out of memory");
+	}
+	return rc;
+}
+
+static int run_ticket(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
+{
+	struct service *s = conn->service;
+	const char *caller = text_of(request, "caller");
+	json_t *list = json_array();
+	struct ticket t = { 0 };
+	struct audit_act act;
+	unsigned count = 0;
+	int rc = read_caller(conn, caller, &t.caller, err);
+
+	caller = rc ? "(not a name)" : caller;
+	if (!rc)
+		rc = list ? make_tickets(conn, request, &t, &count, list, err) : err_set(err, -ENOMEM, "out of memory");
+	act = act_of(conn, "ticket", rc);
+	act.server = text_of(request, "callee");
+	act.nic = text_of(request, "nic");
+	act.relay = text_of(request, "relay");
+	act.caller = caller;
+	act.count = count;
+	act.sync = !rc;
+	s->count.ticket_refused += !!rc;
+	rc = audit(conn, &act, rc, err);
+	if (!rc) {
+		reply->ok = json_pack("{s:O, s:I}", "tickets", list, "life", (json_int_t)TICKET_LIFE_S);
+		rc = reply->ok ? 0 : err_set(err, -ENOMEM, "out of memory");
+	}
+	s->count.tickets += rc ? 0 : count;
+	json_decref(list);
+	return rc;
+}
+
 static int run_crl(struct conn *conn, const json_t *request, struct reply *reply, struct err *err)
 {
 	const struct service *s = conn->service;
@@ -208,6 +296,7 @@ static const struct verb verbs[] = {
 	{ "enrol", 0, true, run_enrol },
 	{ "renew", BIT(PKI_LCG) | BIT(PKI_CSC) | BIT(PKI_HV), false, run_renew },
 	{ "key", BIT(PKI_HV), false, run_key },
+	{ "ticket", BIT(PKI_LCG), false, run_ticket },
 	{ "crl", ANYBODY, false, run_crl },
 	{ "ping", ANYBODY, false, run_ping },
 };

@@ -4,7 +4,7 @@
  * which go on by themselves after a restart. All on the loop's thread under the device lock.
  */
 #pragma once
-#include "hv/mgmt/control.h"
+#include "lib/control.h"
 #include "hv/mgmt/rotate.h"
 
 struct machine;
@@ -35,5 +35,8 @@ int mgmt_rotate_stop(struct machine *m, struct volume *v, struct err *err) must_
 bool mgmt_rotating(struct machine *m, const struct volume *v);
 struct rotation *mgmt_rotation(struct machine *m, const struct volume *v);
 json_t *mgmt_rotation_json(const struct rotation *r);	/* null when there is nothing to say */
+
+/* ---- network (net.c): a control_verb's run */
+int mgmt_net(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err) must_check;
 
 extern const struct control_verb mgmt_verbs[];		/* verbs.c; ctx: the machine */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dialling: a name becomes a connecting socket without blocking the loop, and what fails is tried again after a pause that
- * grows, with
- * chance in it, so that a thousand peers of a relay that starts again do not come at once. On the loop's thread.
+ * Dialling: a name becomes a connected socket without blocking the loop, and what fails is tried again after a pause that grows,
+ * with chance in it, so that a thousand peers of a relay that starts again do not come at once. On the loop's thread.
  */
 #pragma once
 #include <stdbool.h>
@@ -15,9 +14,10 @@ struct backoff { uint32_t min_ms, max_ms, next_ms; };
 void backoff_reset(struct backoff *b);			/* it worked */
 uint64_t backoff_next_ns(struct backoff *b);		/* how long to wait before the next try */
 
-/* ---- connecting: every address of HOST:PORT in turn, 300 ms apart (RFC 8305), the first that connects wins */
+/* ---- connecting: every address of HOST:PORT in turn, 300 ms apart or when one failed (RFC 8305), the first that connects wins */
 struct dial;
-typedef void dial_fn(void *ctx, int fd, const struct err *why);	/* once; fd -1: why. The dial is gone then. */
+/* Once, never inside dial_start. fd: connected, non-blocking, the callee's; or -1: why. The dial is gone then. */
+typedef void dial_fn(void *ctx, int fd, const struct err *why);
 /* Numeric addresses need no thread; names are looked up on a short-lived one. timeout_ms: for the whole; 0: 10,000. */
 int dial_start(struct loop *loop, const char *address, uint32_t timeout_ms, dial_fn *fn, void *ctx,
 	struct dial **dial, struct err *err) must_check;

@@ -1,51 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/link/socket.h"
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include "lib/scope.h"
 
 enum { BACKLOG = 512, PROBES = 3 };
 
-static int split(const char *where, char host[SOCKET_HOST], const char **port, struct err *err)
+int socket_split(const char *where, char host[SOCKET_HOST], uint16_t *port, struct err *err)
 {
-	const char *colon = strrchr(where, ':');
-	size_t len = colon ? (size_t)(colon - where) : 0;
+	const char *colon = strrchr(where, ':'), *digits = colon ? colon + 1 : "";
+	size_t len = colon ? (size_t)(colon - where) : 0, n = strlen(digits);
+	unsigned long number;
 
-	if (!colon || !colon[1] || len >= SOCKET_HOST || strspn(colon + 1, "0123456789") != strlen(colon + 1))
+	if (!n || n > 5 || strspn(digits, "0123456789") != n || len >= SOCKET_HOST)
 		return err_set(err, -EINVAL, "address \"%.80s\": is not HOST:PORT", where);
+	number = strtoul(digits, NULL, 10);
+	if (number > UINT16_MAX)
+		return err_set(err, -EINVAL, "address \"%.80s\": a port is at most 65535", where);
 	if (len >= 2 && where[0] == '[' && where[len - 1] == ']') {
 		where++;
 		len -= 2;
 	} else if (memchr(where, ':', len)) {
 		return err_set(err, -EINVAL, "address \"%.80s\": an IPv6 host stands in brackets, [HOST]:PORT", where);
 	}
+	for (size_t i = 0; i < len; i++)
+		if (!isalnum((unsigned char)where[i]) && !strchr(":.-_%", where[i]))
+			return err_set(err, -EINVAL, "address \"%.80s\": no host has such a name", where);
 	memcpy(host, where, len);
 	host[len] = 0;
-	*port = colon + 1;
+	*port = (uint16_t)number;
 	return 0;
+}
+
+int socket_check(const char *where, bool passive, struct err *err)
+{
+	char host[SOCKET_HOST];
+	uint16_t port;
+	int rc = socket_split(where, host, &port, err);
+
+	if (!rc && !host[0] && !passive)
+		return err_set(err, -EINVAL, "address \"%.80s\": names no host", where);
+	if (!rc && !port && !passive)
+		return err_set(err, -EINVAL, "address \"%.80s\": names no port", where);
+	return rc;
+}
+
+/* getaddrinfo's own code; the address has been checked. */
+static int ask(const char *where, int flags, struct addrinfo **list)
+{
+	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags };
+	char host[SOCKET_HOST], digits[8];
+	uint16_t port = 0;
+
+	if (socket_split(where, host, &port, NULL))
+		return EAI_NONAME;
+	snprintf(digits, sizeof digits, "%u", port);
+	return getaddrinfo(host[0] ? host : NULL, digits, &want, list);
+}
+
+static int trouble(const char *where, int code, struct err *err)
+{
+	return err_set(err, code == EAI_SYSTEM ? -errno : -EHOSTUNREACH, "address \"%.80s\": %s", where, gai_strerror(code));
 }
 
 int socket_resolve(const char *where, bool passive, struct addrinfo **list, struct err *err)
 {
-	struct addrinfo want = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0) };
-	char host[SOCKET_HOST];
-	const char *port = NULL;
-	int rc = split(where, host, &port, err);
+	int rc = socket_check(where, passive, err);
 
 	*list = NULL;
 	if (rc)
 		return rc;
-	if (!host[0] && !passive)
-		return err_set(err, -EINVAL, "address \"%.80s\": names no host", where);
-	rc = getaddrinfo(host[0] ? host : NULL, port, &want, list);
+	rc = ask(where, passive ? AI_PASSIVE : 0, list);
+	return rc ? trouble(where, rc, err) : 0;
+}
+
+int socket_numeric(const char *where, struct addrinfo **list, struct err *err)
+{
+	int rc = socket_check(where, false, err);
+
+	*list = NULL;
 	if (rc)
-		return err_set(err, rc == EAI_SYSTEM ? -errno : -EHOSTUNREACH, "address \"%.80s\": %s", where, gai_strerror(rc));
-	return 0;
+		return rc;
+	rc = ask(where, AI_NUMERICHOST, list);
+	return rc == EAI_NONAME ? 1 : rc ? trouble(where, rc, err) : 0;
 }
 
 int socket_connect(const struct addrinfo *to, int *out, struct err *err)
@@ -121,7 +165,7 @@ static int set_tcp(int fd, uint32_t dead_s)
 		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms) ? -errno : 0;
 }
 
-int socket_prepare(int fd, uint32_t dead_s, struct err *err)
+int socket_prepare(int fd, uint32_t dead_s, uint32_t unsent_max, struct err *err)
 {
 	int flags = fcntl(fd, F_GETFL), protocol = 0, rc = 0;
 	socklen_t len = sizeof protocol;
@@ -131,5 +175,8 @@ int socket_prepare(int fd, uint32_t dead_s, struct err *err)
 		rc = -errno;
 	if (!rc && protocol == IPPROTO_TCP)
 		rc = set_tcp(fd, dead_s);
+	if (!rc && protocol == IPPROTO_TCP && unsent_max &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max))
+		rc = -errno;
 	return rc ? err_set(err, rc, "socket: cannot be set up: %s", strerror(-rc)) : 0;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "hv/mgmt/control_priv.h"
+#include "lib/control_priv.h"
 
 static int do_any(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
 {

@@ -497,6 +497,80 @@ static void other_threads_may_change_watches_and_timers_under_the_guard(void)
 	close_bench(&b);
 }
 
+struct chore { struct bench *b; struct loop_task *task; char name; bool again, last; };
+
+static void do_chore(void *ctx)
+{
+	struct chore *c = ctx;
+
+	c->b->order[c->b->ordered++ % sizeof c->b->order] = c->name;
+	c->b->calls[0]++;
+	if (c->again)
+		loop_task_run(c->task);
+	if (c->last) {
+		loop_task_free(c->task);
+		c->task = NULL;
+		loop_stop(c->b->loop);
+	}
+}
+
+static void ask_thrice(void *ctx, int fd, uint32_t events)
+{
+	struct chore *c = ctx;
+
+	drain(fd);
+	for (int i = 0; i < 3; i++) {
+		loop_task_run(c[1].task);
+		loop_task_run(c[0].task);
+	}
+	loop_task_run(c[2].task);
+	c->b->order[c->b->ordered++] = '.';
+}
+
+static void tasks_run_once_at_the_end_of_a_round(void)
+{
+	struct chore c[3];
+	struct bench b;
+
+	open_bench(&b);
+	for (int i = 0; i < 3; i++) {
+		c[i] = (struct chore){ .b = &b, .name = (char)('a' + i), .last = i == 2 };
+		check_eq(loop_task_create(b.loop, do_chore, &c[i], &c[i].task), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		check_eq(loop_watch_add(b.loop, b.fd[i], EPOLLIN, ask_thrice, c, &b.watch[i]), 0);
+		ring(b.fd[i]);
+	}
+	check_eq(loop_run(b.loop), 0);
+	check_str(b.order, "..bac");
+	/* outside a round: the loop wakes for it */
+	c[0].last = true;
+	loop_task_run(c[1].task);
+	loop_task_free(c[1].task);
+	loop_task_run(c[0].task);
+	check_eq(loop_run(b.loop), 0);
+	check_str(b.order, "..baca");
+	loop_task_free(NULL);
+	close_bench(&b);
+}
+
+/* The timer still has its turn. */
+static void a_task_that_asks_for_itself_does_not_hold_up_the_rest(void)
+{
+	struct chore c;
+	struct bench b;
+
+	open_bench(&b);
+	c = (struct chore){ .b = &b, .name = 'a', .again = true };
+	check_eq(loop_task_create(b.loop, do_chore, &c, &c.task), 0);
+	check_eq(loop_timer_create(b.loop, stop, &b, &b.timer[0]), 0);
+	loop_timer_arm(b.timer[0], loop_now_ns() + 5 * MS);
+	loop_task_run(c.task);
+	check_eq(loop_run(b.loop), 0);
+	check(b.calls[0] > 8);
+	close_bench(&b);	/* with a task that was asked for */
+}
+
 static struct loop *signalled;
 static void on_signal(int sig) { loop_stop(signalled); }
 
@@ -540,6 +614,8 @@ static const struct test tests[] = {
 	{ "other threads may post", other_threads_may_post },
 	{ "other threads may change watches and timers under the guard",
 		other_threads_may_change_watches_and_timers_under_the_guard },
+	{ "tasks run once at the end of a round", tasks_run_once_at_the_end_of_a_round },
+	{ "a task that asks for itself does not hold up the rest", a_task_that_asks_for_itself_does_not_hold_up_the_rest },
 	{ "a signal handler may stop", a_signal_handler_may_stop },
 	{ "freeing nothing is fine", freeing_nothing_is_fine },
 	{ NULL, NULL },

@@ -7,74 +7,7 @@
 #include "crypto/lmaclient.h"
 #include "lib/ctl.h"
 #include "lib/link/socket.h"
-#include "tests/unit/crypto/pki/pki_rig.h"
-
-struct rig {
-	struct pki_rig pki;
-	struct loop *loop;
-	struct keystore *ks;
-	struct service *service;
-	pthread_t thread;
-	char audit[512];
-};
-
-static void *run(void *ctx)
-{
-	struct rig *r = ctx;
-
-	return (void *)(intptr_t)loop_run(r->loop);
-}
-
-static void setup_life(struct rig *r, uint32_t life_s)
-{
-	struct service_config c = { .listen = "127.0.0.1:0", .name = "lma", .cert_life_s = life_s, .handshake_s = 5,
-		.idle_s = 5, .refuse_ms = 10,
-		.connections = 16 };
-	struct err err = { .text = "" };
-
-	rig_setup(&r->pki);
-	r->pki.now = time(NULL);
-	ca_free(r->pki.ca);
-	keystore_close(r->pki.ks);
-	unlink(r->pki.path);
-	r->pki.ks = rig_open_store(r->pki.path, true);
-	CU_ASSERT_FATAL(!ca_create(r->pki.ks, r->pki.now, NULL) && !ca_open(r->pki.ks, &r->pki.ca, NULL));
-	snprintf(r->audit, sizeof r->audit, "%s.audit", r->pki.path);
-	c.store = r->pki.path;
-	c.audit = r->audit;
-	r->ks = rig_open_store(r->pki.path, false);
-	CU_ASSERT_FATAL(!loop_create(&r->loop, NULL));
-	if (service_create(r->loop, r->ks, &c, &r->service, &err))
-		suite_note("%s", err.text);
-	CU_ASSERT_FATAL(r->service != NULL);
-	CU_ASSERT_FATAL(!pthread_create(&r->thread, NULL, run, r));
-}
-
-static void setup(struct rig *r)
-{
-	setup_life(r, CA_LIFE_S);
-}
-
-/* Counters are read when the loop has stopped. */
-static struct service_counters drop(struct rig *r)
-{
-	struct service_counters count;
-
-	loop_stop(r->loop);
-	pthread_join(r->thread, NULL);
-	count = *service_counters(r->service);
-	service_free(r->service);
-	loop_free(r->loop);
-	keystore_close(r->ks);
-	unlink(r->audit);
-	rig_drop(&r->pki);
-	return count;
-}
-
-static const char *where(const struct rig *r)
-{
-	return service_address(r->service);
-}
+#include "tests/unit/lma/lma_rig.h"
 
 static void add_volume(struct rig *r, const char *server, const char *volume, struct secret *key)
 {
@@ -135,22 +68,6 @@ static void hands_out_keys(void)
 	check(count.keys == 2 && count.key_refused == 2 && count.enrolled == 1 && count.enrol_refused == 1);
 }
 
-static int call(struct rig *r, const struct identity *id, json_t *request, struct err *err)
-{
-	struct lmaclient *client;
-	json_t *ok = NULL;
-	int rc = lmaclient_open(where(r), id, NULL, &client, err);
-
-	if (rc) {
-		json_decref(request);
-		return rc;
-	}
-	rc = lmaclient_call(client, request, &ok, err);
-	json_decref(ok);
-	lmaclient_close(client);
-	return rc;
-}
-
 static void needs_certificates(void)
 {
 	struct identity id = { 0 };
@@ -168,19 +85,6 @@ static void needs_certificates(void)
 	check_str(err.text, "enrol: needs \"token\" and \"csr\"");
 	count = drop(&r);
 	check(count.denied == 2 && count.unknown_verb == 1 && count.enrol_refused == 1);
-}
-
-static void enrol(struct rig *r, enum pki_role role, const char *name, struct identity *id)
-{
-	struct err err = { .text = "" };
-	struct token token;
-	int rc;
-
-	rig_token(&r->pki, role, name, 60, &token);
-	rc = identity_enrol(where(r), &token, id, &err);
-	if (rc)
-		suite_note("%s", err.text);
-	CU_ASSERT_FATAL(!rc);
 }
 
 static void tells_roles_apart(void)

@@ -458,6 +458,84 @@ static void corks(void)
 	drop(&r);
 }
 
+/* Small writes of one round share a record, full records go at once. */
+static void gathers(void)
+{
+	struct link_config c = { .gather = true };
+	uint8_t byte[100];
+	struct rig r;
+	uint64_t before;
+	size_t at = 0;
+	int size = 1 << 18;
+
+	setup(&r, true, &c);
+	setsockopt(SSL_get_fd(link_ssl(r.a.link)), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	run(&r, 50);
+	before = link_counters(r.a.link)->out_records;
+	for (int i = 0; i < 400; i++) {
+		for (int j = 0; j < 100; j++)
+			byte[j] = (uint8_t)(at++ * 31);
+		check_eq(link_write(r.a.link, byte, 100), 0);
+	}
+	check_eq(link_counters(r.a.link)->out_records, before + 2);
+	check(link_queued(r.a.link) >= 40000);	/* and records go out together */
+	r.b.stop_at = 40000;
+	run(&r, 5000);
+	check_eq(link_counters(r.a.link)->out_records, before + 3);
+	check_eq(link_queued(r.a.link), 0);
+	check_eq(r.b.got, 40000);
+	check_eq(r.b.sum, 0);
+	drop(&r);
+}
+
+struct taker { struct end end; int fd; struct link *freed; };
+
+static void on_closed_take(void *ctx, const struct err *why)
+{
+	struct taker *t = ctx;
+
+	t->fd = link_take_fd(t->end.link);
+	on_closed(&t->end, why);
+}
+
+/* Both end their TLS; what follows on the socket belongs to whom takes it, to the byte. */
+static void hands_its_socket_over(void)
+{
+	static const struct link_ops taking = { on_ready, on_read, on_writable, on_end, on_closed_take };
+	struct link_config c = { 0 };
+	struct taker t[2];
+	uint8_t text[8];
+	struct rig r;
+	int fd[2];
+
+	setup(&r, true, NULL);
+	r.closes = 1;
+	CU_ASSERT_FATAL(!socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
+	for (int i = 0; i < 2; i++) {
+		c.tls = r.tls[i];
+		c.server = i;
+		t[i] = (struct taker){ .end = { .loop = r.loop, .stops = &r.closes }, .fd = -1 };
+		CU_ASSERT_FATAL(!link_create(r.loop, fd[i], &c, &taking, &t[i], &t[i].end.link, NULL));
+		check_eq(link_take_fd(t[i].end.link), -1);
+	}
+	t[1].end.end_on_end = true;
+	link_end(t[0].end.link);
+	run(&r, 5000);	/* one is through, and speaks at once */
+	for (int i = 0; i < 2; i++)
+		if (t[i].fd >= 0)
+			check_eq(write(t[i].fd, "plain", 5), 5);
+	r.closes = !t[0].end.closed + !t[1].end.closed;
+	if (r.closes)
+		run(&r, 5000);
+	check(t[0].fd >= 0 && t[1].fd >= 0);
+	(void)!write(t[0].fd, "!", 1);
+	(void)!write(t[1].fd, "!", 1);
+	check(recv(t[0].fd, text, sizeof text, 0) > 0 && recv(t[1].fd, text, sizeof text, 0) > 0);
+	close(t[0].fd);
+	close(t[1].fd);
+	drop(&r);
+}
+
 static const struct test tests[] = {
 	{ "carries", carries },
 	{ "has plaintext wiped", has_plaintext_wiped },
@@ -473,6 +551,8 @@ static const struct test tests[] = {
 	{ "says why it cannot connect", says_why_it_cannot_connect },
 	{ "reads addresses", reads_addresses },
 	{ "corks", corks },
+	{ "gathers", gathers },
+	{ "hands its socket over", hands_its_socket_over },
 	{ NULL },
 };
 const struct suite suite_lib_link_link = { tests };

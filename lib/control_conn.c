@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "hv/mgmt/control_priv.h"
+#include "lib/control_priv.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
@@ -79,7 +79,7 @@ static int carry_out(struct control_conn *conn, const char *name, const json_t *
 	for (const struct control_verb *v = c->verbs; v->name; v++)
 		if (!strcmp(v->name, name))
 			return v->run(c->ctx, conn->id, request, ok, err);
-	return err_set(err, -ENOSYS, "\"%.40s\": this hull-hv knows no such request", name);
+	return err_set(err, -ENOSYS, "\"%.40s\": no such request here", name);
 }
 
 /* A number to answer to is all that a request must have; whatever else is wrong with it is said. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/mgmt/control.h"
+#include "lib/control.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "hv/mgmt/control_priv.h"
+#include "lib/control_priv.h"
 #include "lib/bits.h"
 #include "lib/scope.h"
 #include "tests/unit/suite.h"
@@ -80,7 +80,7 @@ static void requests_are_answered(void)
 	expect(peer, "{\"id\":8,\"error\":{\"code\":\"EBUSY\",\"text\":\"not now\"}}");
 	put(peer, "{\"id\":9,\"do\":\"dance\"}");
 	control_conn_read(conn);
-	expect(peer, "{\"id\":9,\"error\":{\"code\":\"ENOSYS\",\"text\":\"\\\"dance\\\": this hull-hv knows no such request\"}}");
+	expect(peer, "{\"id\":9,\"error\":{\"code\":\"ENOSYS\",\"text\":\"\\\"dance\\\": no such request here\"}}");
 	control_event(&c, conn->id, json_pack("{ss}", "event", "x"));
 	expect(peer, "{\"event\":\"x\"}");
 	control_event(&c, conn->id + 1, json_pack("{ss}", "event", "x"));
@@ -219,4 +219,4 @@ static const struct test tests[] = {
 	{ "the socket itself", the_socket_itself },
 	{ NULL, NULL },
 };
-const struct suite suite_hv_mgmt_control = { tests };
+const struct suite suite_lib_control = { tests };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: a Unix stream socket on which this machine's root and the user that runs hull-hv ask for things, in
+ * The control socket: a Unix stream socket on which this machine's root and the user that runs the program ask for things, in
  * hull-ctl/1 messages (lib/ctl.h). Requests of a connection are answered in order; events come between answers. A peer that breaks
- * the rules, or does not read until CONTROL_OUT bytes wait for it, is dropped. All on the loop's thread under the device lock.
+ * the rules, or does not read until CONTROL_OUT bytes wait for it, is dropped. All on the loop's thread, under its guard.
  */
 #pragma once
 #include <jansson.h>

@@ -3,7 +3,7 @@
 #pragma once
 #include <stdbool.h>
 #include <sys/un.h>
-#include "hv/mgmt/control.h"
+#include "lib/control.h"
 #include "lib/ctl.h"
 
 struct control_conn {

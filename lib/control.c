@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/mgmt/control.h"
+#include "lib/control.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "hv/mgmt/control_priv.h"
+#include "lib/control_priv.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
@@ -51,7 +51,7 @@ static int remove_stale(const struct sockaddr_un *addr, struct err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "%s", strerror(errno));
 	if (!connect(fd, (const struct sockaddr *)addr, sizeof *addr) || errno != ECONNREFUSED)
-		return err_set(err, -EBUSY, "another hull-hv listens there");
+		return err_set(err, -EBUSY, "another program listens there");
 	return unlink(addr->sun_path) ? err_set(err, -errno, "%s", strerror(errno)) : 0;
 }
 
