@@ -18,7 +18,7 @@ static const struct command top_commands[] = {
 };
 
 static const struct command *const tables[] = { env_commands, volume_commands, keys_commands, pki_commands, server_commands,
-	relay_commands, top_commands };
+	join_commands, relay_commands, top_commands };
 
 /* Walk all commands in the order of the help text; NULL past the end. */
 static const struct command *command_at(size_t i)
