@@ -51,7 +51,7 @@ static void to_mirror(void *ctx, const struct frame *f)
 
 static void on_between(void *ctx, void *from, void *to)
 {
-	peers_note(((const struct seat *)ctx)->gateway->peers, from, to);
+	introductions_note(((const struct seat *)ctx)->gateway->introductions, from, to);
 }
 
 const struct segment_ops gateway_segment_ops = { .to_lan = to_lan, .between = on_between };
@@ -106,7 +106,7 @@ static void on_tick(void *ctx)
 		nic_tick(g->parts.nic[i], now);
 	for (unsigned i = 0; i < g->parts.seats; i++)
 		segment_tick(g->parts.seat[i]->segment, now);
-	peers_tick(g->peers, now);
+	introductions_tick(g->introductions, now);
 	loop_timer_arm(g->tick, now + SECOND_NS);
 }
 
@@ -128,7 +128,7 @@ static int start(struct gateway *g, struct lcg_config *config, struct err *err)
 {
 	int rc = netdevs_create(g->loop, on_netdevs, g, &g->devs, err);
 
-	if (!rc && (peers_create(NULL, &g->peers) || loop_timer_create(g->loop, on_tick, g, &g->tick)))
+	if (!rc && (introductions_create(NULL, &g->introductions) || loop_timer_create(g->loop, on_tick, g, &g->tick)))
 		rc = err_set(err, -ENOMEM, "out of memory");
 	if (rc) {
 		lcg_config_free(config);
@@ -172,7 +172,7 @@ bool gateway_free(struct gateway *g)
 	loop_timer_free(g->tick);
 	control_free(g->parts.control);
 	parts_drop(g, &g->parts);
-	peers_free(g->peers);
+	introductions_free(g->introductions);
 	over = trust_free(g->parts.trust, true);
 	netdevs_free(g->devs);
 	free(g->path);

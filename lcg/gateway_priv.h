@@ -6,7 +6,7 @@
 #include "lcg/lan.h"
 #include "lcg/mirror.h"
 #include "lcg/nic.h"
-#include "lcg/peers.h"
+#include "lcg/introductions.h"
 #include "lcg/segment.h"
 #include "lcg/trust.h"
 #include "lib/control.h"
@@ -46,7 +46,7 @@ struct gateway {
 	char *path;
 	struct netdevs *devs;
 	struct loop_timer *tick;
-	struct peers *peers;
+	struct introductions *introductions;
 	struct parts parts;
 	uint64_t started_ns, reloads, reload_failures;
 	time_t loaded;

@@ -73,7 +73,7 @@ static void drop_but(struct gateway *g, struct parts *parts, const struct parts 
 	for (unsigned i = 0; i < parts->nics; i++) {
 		if (has((void *const *)but->nic, but->nics, parts->nic[i]))
 			continue;
-		peers_forget(g->peers, parts->nic[i]);
+		introductions_forget(g->introductions, parts->nic[i]);
 		nic_free(parts->nic[i]);
 	}
 	for (unsigned i = 0; i < parts->seats; i++) {
@@ -227,7 +227,7 @@ static void spread_identity(struct gateway *g, struct parts *p)
 		return;
 	for (unsigned i = 0; i < g->parts.nics; i++)
 		nic_set_trust(g->parts.nic[i], p->trust);
-	peers_set_trust(g->peers, p->trust);
+	introductions_set_trust(g->introductions, p->trust);
 }
 
 static void set_lans(struct gateway *g, struct parts *p)
