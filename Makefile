@@ -53,7 +53,7 @@ BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(O)/bin/hull-lm
 	$(O)/bin/hull-lcg
 ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 # What hull-hv links: it starts often and stays small. Its library for NBD is loaded when a placement asks for it.
-HV_LIBS := -lfdt -ljansson -luring -lcrypto
+HV_LIBS := -lfdt -ljansson -luring -lssl -lcrypto
 CRYPTO_LIBS := -lcryptsetup -lssl -lcrypto -largon2 -ltss2-esys -ltss2-mu -ltss2-tctildr -ltss2-rc
 LIBS := -lfdt -ljansson -luring $(CRYPTO_LIBS)
 
@@ -150,7 +150,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk $(O)/bench/net_bare
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)
