@@ -146,7 +146,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk $(O)/bench/net_bare
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)
