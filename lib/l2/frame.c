@@ -225,6 +225,7 @@ enum frame_cause frame_parse(struct frame *f)
 		return FRAME_LONG;
 	f->hdr.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
 	at = ethernet(f);
+	f->body = (uint16_t)at;
 	if (f->type == NET_ETH_IPV4)
 		headers = ipv4(f, at, segments);
 	else if (f->type == NET_ETH_IPV6)

@@ -29,6 +29,7 @@ struct frame {
 	/* filled by frame_parse */
 	uint16_t vid;			/* of the outer 802.1Q tag; FRAME_NO_VID: untagged (priority tags, VID 0, too) */
 	uint16_t type;			/* EtherType behind up to two tags; below 0x600: an 802.3 length */
+	uint16_t body;			/* offset of what is behind the EtherType */
 	/* offsets; 0: there is none. l4 and payload: TCP, UDP, ICMP and ICMPv6 of a first fragment or a whole packet */
 	uint16_t l3, l4, payload;
 	uint8_t proto;			/* of IP, behind IPv6 extension headers; 0: not IP */

@@ -11,7 +11,7 @@
 #include "lib/log.h"
 #include "lib/scope.h"
 
-enum { WRITE_MAX = 524288, READ_MAX = 262144, QUEUE_MAX = 1 << 20 };
+enum { WRITE_MAX = 524288, READ_MAX = 262144, QUEUE_MAX = 1 << 20, LANE_END_S = 2 };
 #define NS 1000000000ull
 
 struct lane {
@@ -53,6 +53,10 @@ void lane_free(struct lane *lane)
 {
 	if (!lane)
 		return;
+	if (lane->link && !lane->over) {	/* what was gathered goes out: a RELEASE may be in it */
+		link_end(lane->link);
+		link_cork(lane->link, false);
+	}
 	link_free(lane->link);
 	loop_timer_free(lane->timer);
 	fair_queue_free(lane->queue);
@@ -185,7 +189,9 @@ void lane_end(struct lane *lane)
 	if (lane->over || lane->ending)
 		return;
 	lane->ending = true;
+	err_set(&lane->why, -EPIPE, "ended by this side");
 	link_end(lane->link);
+	loop_timer_arm(lane->timer, loop_now_ns() + LANE_END_S * NS);
 }
 
 /* ---- what was consumed */

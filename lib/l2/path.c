@@ -94,13 +94,14 @@ static void fail(struct slot *slot, const struct err *why)
 	lane_fail(slot->lane, why);
 }
 
-void path_fail(struct path *path, const struct err *why)
+bool path_fail(struct path *path, const struct err *why)
 {
 	for (unsigned i = 0; i < PATH_LANES; i++)
 		if (path->slots[i].lane) {
 			fail(&path->slots[i], why);
-			return;
+			return true;
 		}
+	return false;
 }
 
 static void greet(struct slot *slot)

@@ -8,7 +8,8 @@
 #                                        $net_dir is a folder that vanishes with the test, $net_main the original /proc
 #   net_space NAME…                      namespaces, loopback up, ARP and IPv6 addresses without delay
 #   ns NAME COMMAND…                     run it there; `main` is the test's own namespace
-#   ns_exec NAME COMMAND… &              the same in place of the shell, so that $! is the command's process
+#   ns_exec NAME COMMAND… &              the same in place of the shell, so that $! is the command's process;
+#                                        take it at once: wait_for changes $!
 #   net_cable NS1 IF1 NS2 IF2            a veth pair, up
 #   net_bridge NS BRIDGE IF…             a bridge over interfaces, up, that forwards at once
 #   net_address NS IF ADDRESS/LENGTH…
@@ -20,6 +21,7 @@
 #   capture_stop                         ends all captures; fails when one of them missed packets
 #   wait_for SECONDS COMMAND…            until it is true
 #   at_exit COMMAND…                     more to do when the test ends
+# A function net_after, if there is one, is called outside at the very end.
 
 net_wan_program=${O:-build}/tools/wan
 net_captures=()
@@ -52,11 +54,15 @@ net_enter() {
 	exec 9</proc
 	NET_INSIDE=1 NET_DIR=$net_dir unshare "${net_unshare[@]}" -- "$0" "$@" <&0 &
 	net_pid=$!
-	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null; rm -rf "$net_dir"; exit 143' INT TERM HUP
-	wait $net_pid
-	status=$?
-	rm -rf "$net_dir"
+	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null; net_sweep; exit 143' INT TERM HUP
+	status=0
+	wait $net_pid || status=$?
+	net_sweep
 	exit $status
+}
+net_sweep() {
+	rm -rf "$net_dir"
+	! declare -F net_after >/dev/null || net_after
 }
 
 net_inside() {
@@ -84,7 +90,7 @@ wait_for() {
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
-		read -rt 0.02 <> <(:)
+		read -rt 0.02 <> <(:) || true
 	done
 	return 0
 }

@@ -6,7 +6,7 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
 . tests/net/topology.sh
-make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/onlytls" || { echo "FAIL network-tools: build"; exit 1; }
+make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/onlytls" "$O/tools/frames" || { echo "FAIL network-tools: build"; exit 1; }
 net_enter network-tools "$@"
 failed=0
 pass() { echo "PASS network-tools: $1"; }
@@ -30,10 +30,13 @@ ping_figure() {
 }
 # throughput ARGUMENT…: Mbit/s
 throughput() {
-	ns cloud iperf3 -s -1 -p 5201 >/dev/null 2>&1 &
+	local server
+
+	ns_exec cloud iperf3 -s -1 -p 5201 >/dev/null 2>&1 &
+	server=$!
 	wait_for 10 ns cloud bash -c 'ss -ltn | grep -q :5201' || echo "no iperf3 server" >&2
 	ns lan iperf3 -J -c 10.0.0.2 -p 5201 "$@" | jq '.end.sum_received.bits_per_second / 1e6 | floor'
-	wait $!
+	wait $server
 }
 
 net_space lan cloud && net_internet delay=10ms && net_uplink lan west 10.0.0.1/24 2001:db8::1/64 &&
@@ -68,6 +71,27 @@ wan restore >/dev/null
 between "lost of 5 when it is not" 0 0 "$(ping_figure lost 5 0.01)"
 wan set delay=nonsense >/dev/null && fail "a figure that is none is taken" || pass "a figure that is none is refused"
 ns lan ping -q -c 1 -W 1 2001:db8::2 >/dev/null && pass "IPv6 passes" || fail "IPv6 does not pass"
+
+# ---- frames
+net_cable lan eth1 cloud eth1
+# frames_pass NAME WANTED LISTEN-OPTIONS -- SEND-OPTIONS: how many of 20 frames sent come
+frames_pass() {
+	local name=$1 wanted=$2 listen=() got listener
+	shift 2
+	while [ "$1" != -- ]; do listen+=("$1"); shift; done
+	shift
+	ns_exec cloud "$O/tools/frames" --listen --count 20 --seconds 2 "${listen[@]}" eth1 >"$net_dir/count" &
+	listener=$!
+	wait_for 10 ns cloud awk 'NR > 1 { n++ } END { exit !n }' /proc/net/packet
+	ns lan "$O/tools/frames" --count 20 "$@" eth1
+	wait $listener
+	got=$(cat "$net_dir/count")
+	if [ "$got" -eq "$wanted" ]; then pass "$name"; else fail "$name: $got of 20"; fi
+}
+frames_pass "frames" 20 --type 88b5 --
+frames_pass "frames of a sender that does not exist, at 200 a second" 20 --src 02:00:00:00:00:99 -- --src 02:00:00:00:00:99 --rate 200 --size 1400
+frames_pass "tagged frames" 20 --vlan 7 --text "the marker" -- --vlan 7 --text "the marker"
+frames_pass "another tag is told from it" 0 --vlan 8 -- --vlan 7
 
 # ---- onlytls
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$net_dir/key" -out "$net_dir/cert" -days 2 -subj /CN=x 2>/dev/null
