@@ -369,7 +369,7 @@ int link_create(struct loop *loop, int fd, const struct link_config *config, con
 	set_defaults(&link->config);
 	link->in = (struct queue){ .max = link->config.read_max, .secret = config->secret, .keep = config->gather };
 	link->out = (struct queue){ .max = link->config.write_max, .secret = config->secret, .keep = config->gather };
-	link->wire = (struct queue){ .max = 8 * LINK_BURST, .keep = true };
+	link->wire = (struct queue){ .max = 4 * LINK_BURST, .keep = true };
 	if (config->gather)
 		link->in.max += LINK_SPARE;
 	link->events = EPOLLOUT;

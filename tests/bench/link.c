@@ -4,6 +4,7 @@
  * or from one network namespace to another.
  * Usage: link [--seconds S] [--netns A,B] WAY BYTES     WAY: link | gather | bare | rtt; BYTES: of a piece
  *        --address IP   of the listener (default 127.0.0.1)
+ *        --unsent N     bytes that may wait in the socket to be sent (default: what the kernel likes)
  * One line: way, bytes a piece, Gbit/s, pieces a second, CPU seconds per GB (both sides), ns of CPU a piece of the sender;
  * rtt: the median and the 99th of a hundred µs there and back.
  */
@@ -29,7 +30,7 @@
 #define MS 1000000ull
 enum { QUEUE = 512 * 1024, SAMPLES = 1 << 20 };
 
-struct job { const char *way, *address, *netns; double seconds; size_t bytes; bool server; };
+struct job { const char *way, *address, *netns; double seconds; size_t bytes; uint32_t unsent; bool server; };
 /* What a side saw; the parent reads both from pipes. */
 struct figures { uint64_t bytes, pieces, ns; double cpu_s; double p50_us, p99_us; };
 
@@ -194,6 +195,7 @@ static void linked(const struct job *job, int fd, struct figures *f)
 	static const struct link_ops ops = { on_ready, on_read, on_writable, on_end, on_closed };
 	struct side s = { .job = job, .f = f, .data = calloc(1, job->bytes), .samples = calloc(SAMPLES, sizeof(uint32_t)) };
 	struct link_config config = { .tls = context(job->server), .server = job->server, .read_max = QUEUE, .write_max = QUEUE,
+		.unsent_max = job->unsent,
 		.gather = !strcmp(job->way, "gather") || !strcmp(job->way, "rtt") };
 
 	must(s.data && s.samples && !loop_create(&s.loop, NULL) && !link_create(s.loop, fd, &config, &ops, &s, &s.link, NULL), "link");
@@ -308,7 +310,7 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seconds", required_argument, NULL, 's' }, { "netns", required_argument, NULL, 'n' },
-		{ "address", required_argument, NULL, 'a' }, { NULL },
+		{ "address", required_argument, NULL, 'a' }, { "unsent", required_argument, NULL, 'u' }, { NULL },
 	};
 	struct job job = { .seconds = 2, .address = "127.0.0.1" };
 	int c;
@@ -320,11 +322,13 @@ int main(int argc, char **argv)
 			job.netns = optarg;
 		else if (c == 'a')
 			job.address = optarg;
+		else if (c == 'u')
+			job.unsent = (uint32_t)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
 	if (argc - optind != 2 || !(job.bytes = strtoul(argv[optind + 1], NULL, 10)) || job.bytes > QUEUE / 2) {
-		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] link|gather|bare|rtt BYTES\n");
+		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n");
 		return 2;
 	}
 	job.way = argv[optind];

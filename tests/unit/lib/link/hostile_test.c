@@ -101,7 +101,8 @@ static void drop_middle(struct middle *m)
 }
 
 /* What b says of it, and what it tells a. */
-static void try_worst(enum worst worst, const void *forged, size_t len, int code_b, const char *why_b, int code_a, const char *why_a)
+static void try_worst(enum worst worst, const void *forged, size_t len, int code_b, const char *why_b, int code_a,
+	const char *why_a)
 {
 	static struct middle m;
 
@@ -133,9 +134,10 @@ static void refuses_what_the_middle_makes(void)
 	try_worst(FLIP, NULL, 0, -EPROTO, mac, -EPROTO, told);
 	try_worst(REPEAT, NULL, 0, -EPROTO, mac, -EPROTO, told);
 	try_worst(CUT, NULL, 0, -ECONNRESET, cut, -ECONNRESET, cut);
-	try_worst(INSERT, bare, sizeof bare - 1, -EPROTO, "TLS: wrong version number", -EPROTO, "TLS: tlsv1 alert protocol version");
+	try_worst(INSERT, bare, sizeof bare - 1, -EPROTO, "TLS: wrong version number", -EPROTO,
+		"TLS: tlsv1 alert protocol version");
 	try_worst(INSERT, old, sizeof old, -EPROTO, "TLS: wrong version number", -EPROTO, "TLS: tlsv1 alert decode error");
-	try_worst(INSERT, long_one, sizeof long_one, -EPROTO, " length too long", -EPROTO, "TLS: tlsv1 alert record overflow");
+	try_worst(INSERT, long_one, sizeof long_one, -EPROTO, "length too long", -EPROTO, "TLS: tlsv1 alert record overflow");
 	try_worst(INSERT, empty, sizeof empty, -EPROTO, mac, -EPROTO, told);
 	try_worst(INSERT, type, sizeof type, -EPROTO, "TLS: bad record type", -EPROTO, "TLS: sslv3 alert unexpected message");
 	/* an end that the other side did not say */
