@@ -15,7 +15,7 @@
 #include "lib/scope.h"
 
 #define NS 1000000000ull
-enum { HANDSHAKE_S = 10, DEAD_S = 30, READ_MAX = 65540, WRITE_MAX = 262144, REKEY_RECORDS = 1 << 23, REST_S = 1 };
+enum { HANDSHAKE_S = 10, DEAD_S = 30, READ_MAX = 65540, WRITE_MAX = 262144, REKEY_RECORDS = 1 << 23, UNSENT = 131072, REST_S = 1 };
 
 static void nothing(void *ctx) {}
 static size_t take_all(void *ctx, const uint8_t *data, size_t len) { return len; }
@@ -328,6 +328,8 @@ static void set_defaults(struct link_config *c)
 	c->dead_s = c->dead_s ? c->dead_s : DEAD_S;
 	c->read_max = c->read_max ? c->read_max : READ_MAX;
 	c->write_max = c->write_max ? c->write_max : WRITE_MAX;
+	if (c->gather && !c->unsent_max)
+		c->unsent_max = UNSENT;
 	c->rekey_records = c->rekey_records ? c->rekey_records : REKEY_RECORDS;
 }
 

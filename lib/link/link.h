@@ -50,7 +50,7 @@ struct link_config {
 	 * run ahead of the record, and buffers (about 0.5 MiB) stay until the link idles for a second. Its socket cannot be taken.
 	 */
 	bool gather;
-	uint32_t unsent_max;		/* bytes that may wait in a TCP socket to be sent; 0: what the kernel likes. Little: short queues */
+	uint32_t unsent_max;		/* bytes that may wait in a TCP socket to be sent; 0: 128 KiB if it gathers, else what the kernel likes */
 };
 
 struct link_counters {

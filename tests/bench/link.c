@@ -5,6 +5,7 @@
  * Usage: link [--seconds S] [--netns A,B] WAY BYTES     WAY: link | gather | bare | rtt; BYTES: of a piece
  *        --address IP   of the listener (default 127.0.0.1)
  *        --unsent N     bytes that may wait in the socket to be sent (default: what the kernel likes)
+ *        link idle N: KiB of memory of each of 2 N links that gather, first while busy, then idle
  * One line: way, bytes a piece, Gbit/s, pieces a second, CPU seconds per GB (both sides), ns of CPU a piece of the sender;
  * rtt: the median and the 99th of a hundred µs there and back.
  */
@@ -306,6 +307,63 @@ static int run(struct job *job)
 	return 0;
 }
 
+/* ---- many links of one process */
+
+struct crowd { struct loop *loop; struct loop_timer *timer; size_t ready, got, want; };
+
+static void on_crowd_ready(void *ctx) { ((struct crowd *)ctx)->ready++; }
+
+static size_t on_crowd_read(void *ctx, const uint8_t *data, size_t len)
+{
+	struct crowd *c = ctx;
+
+	c->got += len;
+	if (c->got == c->want)
+		loop_stop(c->loop);
+	return len;
+}
+
+static void on_crowd_timer(void *ctx) { loop_stop(((struct crowd *)ctx)->loop); }
+
+static double resident_kib(void)
+{
+	unsigned long whole, resident = 0;
+	auto_fclose FILE *f = fopen("/proc/self/statm", "re");
+
+	must(f && fscanf(f, "%lu %lu", &whole, &resident) == 2, "statm");
+	return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static int idle(const struct job *job)
+{
+	static const struct link_ops ops = { .ready = on_crowd_ready, .read = on_crowd_read };
+	static uint8_t data[65536];
+	struct link_config config = { .gather = true };
+	SSL_CTX *tls[2] = { context(false), context(true) };
+	struct link **link = calloc(2 * job->bytes, sizeof *link);
+	struct crowd c = { .want = job->bytes * sizeof data };
+	double before, busy;
+	int fd[2];
+
+	must(link && !loop_create(&c.loop, NULL) && !loop_timer_create(c.loop, on_crowd_timer, &c, &c.timer), "loop");
+	before = resident_kib();
+	for (size_t i = 0; i < 2 * job->bytes; i++) {
+		must(i % 2 || !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), "socket pair");
+		config.tls = tls[i % 2];
+		config.server = i % 2;
+		must(!link_create(c.loop, fd[i % 2], &config, &ops, &c, &link[i], NULL), "link");
+	}
+	for (size_t i = 0; i < job->bytes; i++)
+		must(!link_write(link[2 * i], data, sizeof data), "write");
+	must(!loop_run(c.loop), "loop");
+	busy = resident_kib() - before;
+	loop_timer_arm(c.timer, loop_now_ns() + 3000 * MS);
+	must(!loop_run(c.loop), "loop");
+	printf("idle   %zu links: %.1f KiB each while busy, %.1f idle\n", 2 * job->bytes, busy / (double)(2 * job->bytes),
+		(resident_kib() - before) / (double)(2 * job->bytes));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -328,9 +386,9 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (argc - optind != 2 || !(job.bytes = strtoul(argv[optind + 1], NULL, 10)) || job.bytes > QUEUE / 2) {
-		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n");
+		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n       link idle COUNT\n");
 		return 2;
 	}
 	job.way = argv[optind];
-	return run(&job);
+	return strcmp(job.way, "idle") ? run(&job) : idle(&job);
 }
