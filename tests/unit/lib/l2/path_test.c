@@ -10,7 +10,13 @@
 
 static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0x54, 0, 0, 0, 2 };
 
-struct side { struct rig *rig; struct path *path; unsigned opens, frames, beats, grants, closes; struct err why; struct wire_grant grant; };
+struct side {
+	struct rig *rig;
+	struct path *path;
+	unsigned opens, frames, beats, grants, closes;
+	struct err why;
+	struct wire_grant grant;
+};
 struct rig { struct loop *loop; struct side s; int fd[PATH_LANES]; json_t *hello; bool refuse; };
 
 static void on_open(void *ctx) { ((struct side *)ctx)->opens++; }
