@@ -104,6 +104,11 @@ unit: $(O)/bin/unit
 $(O)/tools/%: tests/tools/%.c
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(if $(CI),-Werror) -o $@ $< -lm
 
+# ---- and those that speak Hull's protocols
+TOOLS := relay_end relay_evil
+$(TOOLS:%=$(O)/tools/%): $(O)/tools/%: $(O)/obj/tests/tools/%.o $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 # ---- the disk benchmark's program (tests/bench/disk-run)
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
