@@ -116,6 +116,9 @@ $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 # ---- the benchmark of links
 $(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# ---- the relay's (tests/bench/relay-run)
+$(O)/bench/relay: $(call objs,tests/bench/relay.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # ---- the network benchmark's yardstick (tests/bench/net)
 $(O)/bench/net_bare: tests/bench/net_bare.c
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-stringop-truncation \
