@@ -409,5 +409,6 @@ void segment_free(struct segment *s)
 	free(s);
 }
 
+void segment_guard_counters(const struct segment *s, struct loopguard_counters *counters) { *counters = s->guard.counters; }
 const struct segment_counters *segment_counters(const struct segment *s) { return &s->counters; }
 const struct segment_config *segment_config(const struct segment *s) { return &s->config; }

@@ -65,7 +65,7 @@ enum filter_cause filter_pass(struct filter *filter, enum filter_direction direc
  * After FILTER_TOO_BIG: the ICMP message for its sender, to be sent back in the other direction. Its length; 0: nothing is said (no
  * IP, not to be told, told too often).
  */
-enum { FILTER_REPLY_MAX = 1294 };
+enum { FILTER_REPLY_MAX = 1302 };
 size_t filter_reply(struct filter *filter, enum filter_direction direction, const struct frame *f, uint8_t buf[FILTER_REPLY_MAX],
 	uint64_t now_ns);
 /* cause[FILTER_PASS]: what passed; the others: what was dropped */
