@@ -28,7 +28,7 @@ check() {
 refuses() {
 	local name=$1
 	shift
-	if "$@" >"$net_dir/out" 2>&1; then fail "$name: it was let through"; else pass "$name"; fi
+	if "$@" >"$net_dir/refused" 2>&1; then fail "$name: it was let through"; else pass "$name"; fi
 }
 
 # ---- the network: client == gw == cloud
@@ -149,3 +149,156 @@ if net_ip gw link add link lan0 name mv0 type macvtap mode passthru 2>"$net_dir/
 else
 	echo "SKIP gateway: macvtap: $(head -n 1 "$net_dir/out")"
 fi
+
+# ---- VLANs, which the kernel here need not know: tests/tools/tagged is the client's VLAN device
+net_space client20
+vlan_device() {	# VID TAP NAMESPACE ADDRESS…
+	local vid=$1 tap=$2 n=$3
+
+	shift 3
+	hull_start client "tagged$vid" "$tagged" eth0 "$vid" "$tap"
+	wait_for 5 hull_said "tagged$vid" ready && net_ip client link set "$tap" netns "$n" up && net_address "$n" "$tap" "$@"
+}
+net_ip client address flush dev eth0
+vlan_device 20 v20 client20 192.0.2.1/24 || fail "tagged: $(tail -n 1 "$net_dir/tagged20.log")"
+if start "lan.home = packet:lan0" "segment.office = home vlan 20"; then
+	check "access segment: ping with a tag on the LAN" wait_for 5 reaches client20 $ip1
+	check "access segment: the server's frames have the LAN's tag" ns client "$frames" --listen --src $mac1 --vlan 20 --count 1 --seconds 5 eth0 &
+	listener=$!
+	wait_for 5 reaches client20 $ip1
+	wait $listener
+	cat "$net_dir/out" >/dev/null
+	ns web "$frames" --dst "$client_mac" --src $mac1 --vlan 30 --text forbidden --count 5 eth0
+	check "access segment: a server's own tag is dropped" wait_for 5 counts "segment office" drop_vlan 5
+	ns client "$frames" --dst $mac1 --vlan 21 --count 5 eth0
+	check "access segment: other VLANs of the LAN are nobody's" wait_for 5 counts "lan home" drop_vid 5
+	ns client "$frames" --dst $mac1 --count 3 eth0
+	check "access segment: so are untagged frames" wait_for 5 counts "lan home" drop_vid 8
+	stop
+fi
+net_bridge gw br0 lan0
+if start "lan.home = tap:hull0,bridge:br0" "segment.office = home vlan 20"; then
+	check "access segment behind a bridge: ping" wait_for 5 reaches client20 $ip1
+	stop
+fi
+net_ip gw link del br0
+if start "lan.home = packet:lan0" "segment.office = home trunk"; then
+	hull_start web tagged-web "$tagged" eth0 20 v20
+	wait_for 5 hull_said tagged-web ready && net_ip web address flush dev eth0 && net_ip web link set v20 address $mac1 up &&
+		net_address web v20 $ip1/24
+	check "trunk: ping with the server's own tag" wait_for 5 reaches client20 $ip1
+	hull_stop tagged-web
+	net_address web eth0 $ip1/24
+	stop
+fi
+hull_stop tagged20
+net_address client eth0 192.0.2.1/24 2001:db8::1/64
+
+# ---- guards
+if start "lan.home = packet:lan0" "segment.office = home" "segment.office.mirror = pcap:$net_dir/mirror.pcap"; then
+	wait_for 5 reaches client $ip1
+	ns web "$frames" --src 52:54:00:00:09:09 --count 5 eth0
+	check "spoofed MAC: counted" wait_for 5 counts "nic web net0" drop_spoofed-mac 5
+	net_address db eth0 192.0.2.99/24
+	refuses "spoofed IP: goes nowhere" ns db ping -c 1 -W 1 -I 192.0.2.99 192.0.2.1
+	check "spoofed IP: counted" wait_for 5 counts "nic db net0" drop_spoofed-ip 1
+	ns db ip address del 192.0.2.99/24 dev eth0
+	ns web "$frames" --count 500 eth0
+	check "storm from the server: counted" wait_for 5 counts "nic web net0" drop_storm 300
+	check "storm: others are not held up" reaches client $ip2
+	wait_for 5 reaches client $ip1
+	ns client "$frames" --count 200 --src $mac1 eth0
+	check "a server's MAC on the LAN: counted as a loop" wait_for 5 counts "segment office" drop_loop 200
+	check "a server's MAC on the LAN: forged frames stop nothing" wait_for 5 reaches client $ip1
+	ns client "$frames" --dst 01:80:c2:00:00:00 --count 3 eth0
+	check "bridges' own frames: dropped" wait_for 5 counts "segment office" drop_reserved 3
+	refuses "no announcement is a loop" counts "segment office" loops 1
+	stop
+	check "mirror: tcpdump reads it" sh -c "tcpdump -nr '$net_dir/mirror.pcap' icmp 2>/dev/null | grep -q '192.0.2.1 > $ip1'"
+	refuses "mirror: what was dropped is not in it" sh -c "tcpdump -enr '$net_dir/mirror.pcap' 2>/dev/null | grep -q 52:54:00:00:09:09"
+fi
+# a cable that leads back: what goes out of lan0 comes in again
+net_cable gw loop0 gw loop1
+net_bridge gw br0 lan0 loop0
+if start "lan.home = tap:hull0,bridge:br0" "segment.office = home"; then
+	wait_for 5 reaches client $ip1
+	net_bridge gw br1 loop1
+	net_cable gw back0 gw back1 && net_bridge gw br1 back0 && net_bridge gw br0 back1
+	check "loop in the LAN: found" wait_for 15 counts "segment office" loops 1
+	check "loop in the LAN: shut, and status says so" sh -c "'$hull' gateway status '$net_dir/gw1.sock' | grep -q 'LOOP'"
+	net_ip gw link del br1
+	check "loop in the LAN: after its end the segment is back" wait_for 40 reaches client $ip1
+	stop
+fi
+net_ip gw link del br0
+net_ip gw link del loop0 2>/dev/null
+net_ip gw link del back0 2>/dev/null
+
+# ---- a configuration that changes under a running transfer
+placement() { printf 'nic.net0 = l2\nnic.net0.segment = office\nnic.net0.direct = 198.51.100.2:7501\n' >"$net_dir/web.placement"; printf 'nic.net0.%s\n' "$@" >>"$net_dir/web.placement"; }
+placement "rate = 8M/s" "storm = 50/s"
+if start "lan.home = packet:lan0" "segment.office = home"; then
+	wait_for 5 reaches client $ip1
+	size=40000000
+	ns_exec web socat -u "EXEC:head -c $size /dev/zero" TCP-LISTEN:8080,reuseaddr 2>/dev/null &
+	wait_for 5 listening web
+	ns client timeout 60 socat -u "TCP:$ip1:8080" - >"$net_dir/running" &
+	running=$!
+	wait_for 10 test -s "$net_dir/running"
+	connects=$(counter "nic web net0" connects)
+	placement "rate = 8M/s" "storm = 50/s" "allow.1 = in tcp port 8080" "allow.2 = in icmp"
+	check "reload by the control socket" "$hull" gateway reload "$net_dir/gw1.sock"
+	placement "rate = 8M/s" "storm = 50/s" "allow.1 = in tcp from 192.0.2.0/24 port 8000-8100"
+	kill -HUP "${hull_pids[gw1]}"
+	check "reload by SIGHUP" wait_for 5 sh -c "[ \$('$hull' gateway counters '$net_dir/gw1.sock' | awk '/^gateway reloads/ { print \$3 }') -eq 2 ]"
+	check "firewall: what no rule allows is dropped" sh -c "! ip netns exec client ping -c 1 -W 1 $ip1"
+	check "firewall: counted" wait_for 5 counts "nic web net0" drop_firewall 1
+	refuses "firewall: another port" ns client timeout 2 socat -u "TCP:$ip1:9090,connect-timeout=1" -
+	cp "$net_dir/gw1.conf" "$net_dir/good.conf"
+	echo "segment.office.mirrow = pcap:x" >>"$net_dir/gw1.conf"
+	refuses "broken configuration: refused" "$hull" gateway reload "$net_dir/gw1.sock"
+	check "broken configuration: the words say why" grep -q 'segment.office.mirrow is no key' "$net_dir/refused"
+	{ cat "$net_dir/good.conf"; echo "lan.more = packet:nothere0"; } >"$net_dir/gw1.conf"
+	refuses "broken configuration: a device that is not there" "$hull" gateway reload "$net_dir/gw1.sock"
+	{ cat "$net_dir/good.conf"; echo "segment.other = home"; } >"$net_dir/gw1.conf"
+	refuses "broken configuration: frames of two segments" "$hull" gateway reload "$net_dir/gw1.sock"
+	cp "$net_dir/good.conf" "$net_dir/gw1.conf"
+	placement "rate = 8M/s" "allow.1 = in tcp porto 80"
+	refuses "broken firewall rule: refused" "$hull" gateway reload "$net_dir/gw1.sock"
+	check "broken firewall rule: the words say which" grep -q 'web.placement: nic.net0.allow.1: .*porto' "$net_dir/refused"
+	check "the transfer was still running" kill -0 $running
+	wait $running
+	if [ "$(stat -c %s "$net_dir/running")" -eq $size ]; then pass "the transfer ended whole"; else fail "the transfer: $(stat -c %s "$net_dir/running") of $size bytes"; fi
+	if [ "$(counter "nic web net0" connects)" -eq "$connects" ]; then pass "the link was never made again"; else fail "the link was made again"; fi
+	placement "storm = 50/s"
+	check "reload: rules are gone" "$hull" gateway reload "$net_dir/gw1.sock"
+	check "reload: ping passes" wait_for 5 reaches client $ip1
+	configure "lan.home = packet:lan0" "segment.office = home" "segment.office.mirror = tap:ids0" "segment.office.suppress = on"
+	check "reload: a mirror on a TAP device and suppression" "$hull" gateway reload "$net_dir/gw1.sock"
+	capture_start "$net_dir/ids.pcap" gw ids0
+	wait_for 5 reaches client $ip1
+	capture_stop
+	check "mirror on a TAP device: tcpdump listens there" sh -c "tcpdump -nr '$net_dir/ids.pcap' icmp 2>/dev/null | grep -q '192.0.2.1 > $ip1'"
+	ns client ip neigh flush dev eth0
+	check "suppression: ping" wait_for 5 reaches client $ip1
+	check "suppression: the gateway answered" wait_for 5 counts "segment office" answers 1
+	sed -i '/^server.db/d' "$net_dir/gw1.conf"
+	check "reload: a server less" "$hull" gateway reload "$net_dir/gw1.sock"
+	refuses "reload: it is not served any more" reaches client $ip2
+	check "reload: the other one is" reaches client $ip1
+	# the cable
+	net_ip client link set eth0 down
+	check "cable out: status says so" wait_for 5 sh -c "'$hull' gateway status '$net_dir/gw1.sock' | grep -q 'NO LINK'"
+	net_ip client link set eth0 up
+	net_address client eth0 2001:db8::1/64 2>/dev/null
+	check "cable in: back" wait_for 10 reaches client $ip1
+	# without the management application
+	hull_stop lma
+	check "without the management application it goes on" reaches client $ip1
+	stop
+fi
+refuses "--check: unknown key" "$lcg" --check <(cat "$net_dir/good.conf"; echo "priorty = 3")
+cp "$net_dir/good.conf" "$net_dir/gw1.conf"
+placement "storm = 50/s"
+check "--check" "$lcg" --check "$net_dir/gw1.conf"
+exit $failed
