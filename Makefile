@@ -112,6 +112,10 @@ $(O)/tools/%: tests/tools/%.c
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+# ---- what parsing and filtering a frame cost
+$(O)/bench/filter: $(call objs,tests/bench/filter.c) $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -ljansson
+
 # ---- the benchmark of links
 $(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
