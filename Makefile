@@ -36,6 +36,8 @@ objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
 LIB_SRC := $(call rwild,lib,%.c)
 CRYPTO_SRC := $(call rwild,crypto,%.c)
 LMA_SRC := $(filter-out lma/main.c,$(call rwild,lma,%.c))
+LCG_SRC := $(filter-out lcg/main.c,$(call rwild,lcg,%.c))
+CSC_SRC := $(filter-out csc/main.c,$(call rwild,csc,%.c))
 HV_SRC := $(filter-out hv/main.c,$(call rwild,hv,%.c))
 HULL_SRC := $(wildcard tools/hull/*.c)
 PRINT_SRC := $(wildcard tools/fingerprint/*.c)
@@ -47,10 +49,11 @@ PLUGIN := $(if $(SAN),,$(O)/lib/nbdkit-hull-plugin.so)
 PLUGIN_SRC := $(wildcard tools/nbdkit/*.c hv/block/block.c hv/block/crypt*.c hv/block/file*.c crypto/secret*.c crypto/xts.c) \
 	$(addprefix lib/,err.c log.c loop.c loop_task.c loop_timer.c filelock.c)
 
-BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(if $(wildcard lma/main.c),$(O)/bin/hull-lma)
+BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(O)/bin/hull-lma $(O)/bin/hull-csc \
+	$(O)/bin/hull-lcg
 ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 # What hull-hv links: it starts often and stays small. Its library for NBD is loaded when a placement asks for it.
-HV_LIBS := -lfdt -ljansson -luring -lcrypto
+HV_LIBS := -lfdt -ljansson -luring -lssl -lcrypto
 CRYPTO_LIBS := -lcryptsetup -lssl -lcrypto -largon2 -ltss2-esys -ltss2-mu -ltss2-tctildr -ltss2-rc
 LIBS := -lfdt -ljansson -luring $(CRYPTO_LIBS)
 
@@ -72,6 +75,10 @@ $(O)/bin/hull-hv: $(call objs,hv/main.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(HV_LIBS)
 $(O)/bin/hull-lma: $(call objs,lma/main.c $(LMA_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(O)/bin/hull-lcg: $(call objs,lcg/main.c $(LCG_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(O)/bin/hull-csc: $(call objs,csc/main.c $(CSC_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # It stays mapped to the end (nodelete): libcrypto, which nbdkit leaves loaded, frees through it.
 $(O)/lib/nbdkit-hull-plugin.so: $(patsubst %.c,$(O)/obj/pic/%.o,$(PLUGIN_SRC))
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -o $@ $^ -luring -lcrypto
@@ -91,7 +98,7 @@ $(O)/gen/suites.inc: FORCE
 	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$(echo $$s | tr / _), \"$$s\")"; done > $@.new; \
 	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(call objs,tests/unit/runner.c): $(O)/gen/suites.inc
-$(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC)) $(ARCHIVES)
+$(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC) $(CSC_SRC) $(LCG_SRC)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) -lcunit
 # make unit [T=hv/dev] runs the suites whose name starts with T
 unit: $(O)/bin/unit
@@ -105,13 +112,25 @@ $(O)/tools/%: tests/tools/%.c
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+# ---- what parsing and filtering a frame cost
+$(O)/bench/filter: $(call objs,tests/bench/filter.c) $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -ljansson
+
+# ---- the benchmark of links
+$(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# ---- the network benchmark's yardstick (tests/bench/net)
+$(O)/bench/net_bare: tests/bench/net_bare.c
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow -Wno-unused-parameter -Wno-stringop-truncation \
+		$(if $(CI),-Werror) -pthread -o $@ $< -lssl -lcrypto
+
 # ---- fuzz targets: tests/fuzz/NAME_fuzz.c, seeds in tests/fuzz/corpus/NAME/
 FUZZ := $(patsubst tests/fuzz/%_fuzz.c,%,$(wildcard tests/fuzz/*_fuzz.c))
 FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -w -pthread
 fuzz_obj = $(patsubst %.c,$(O)/fuzz/obj/%.o,$(1))
 $(O)/fuzz/obj/%.o: %.c
 	$(call say,FUZZ,$<)mkdir -p $(@D); clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(CRYPTO_SRC) $(HV_SRC) $(LMA_SRC))
+$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(CRYPTO_SRC) $(HV_SRC) $(LMA_SRC) $(CSC_SRC) $(LCG_SRC))
 	$(Q)rm -f $@; ar rcs $@ $^
 $(O)/fuzz/bin/%: $(O)/fuzz/obj/tests/fuzz/%_fuzz.o $(O)/fuzz/libfuzz.a
 	$(call say,LD,$@)mkdir -p $(@D); clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LIBS)
@@ -135,7 +154,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk $(O)/bench/net_bare
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "crypto/secret.h"
 #include "lib/folder.h"
 #include "lib/scope.h"
@@ -14,40 +15,48 @@ enum { PATH_ROOM = 4096, CRL_MAX = 16 << 20 };
 
 static void destroy_secret(struct secret *s) { secret_destroy(s); }
 
-static int path_of(const char *dir, const char *name, const char *ending, char path[PATH_ROOM], struct err *err)
+static int path_of(const char *dir, const char *name, char path[PATH_ROOM], struct err *err)
 {
-	if (snprintf(path, PATH_ROOM, "%s/%s%s", dir, name, ending) < PATH_ROOM)
-		return 0;
-	return err_set(err, -ENAMETOOLONG, "%.200s…: the name is too long", dir);
+	return snprintf(path, PATH_ROOM, "%s/%s", dir, name) < PATH_ROOM ? 0 : err_set(err, -ENAMETOOLONG, "%s: is too long", dir);
 }
 
-/* ---- out */
+/* ---- writing */
 
-static bool write_parts(int fd, X509 *cert, EVP_PKEY *key, X509_CRL *crl)
+static bool write_ca(BIO *bio, const struct identity *id)
 {
-	BIO *bio = BIO_new_fd(fd, BIO_NOCLOSE);
-	bool ok = bio && (!cert || PEM_write_bio_X509(bio, cert)) && (!crl || PEM_write_bio_X509_CRL(bio, crl)) &&
-		(!key || PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL));
-
-	BIO_free(bio);
-	return ok && !fsync(fd);
+	return PEM_write_bio_X509(bio, id->ca);
 }
 
-/* A new file, which then takes the old one's place. */
-static int put(const char *dir, const char *name, mode_t mode, X509 *cert, EVP_PKEY *key, X509_CRL *crl, struct err *err)
+static bool write_list(BIO *bio, const struct identity *id)
 {
-	char path[PATH_ROOM], fresh[PATH_ROOM];
+	return PEM_write_bio_X509_CRL(bio, id->crl);
+}
+
+static bool write_pair(BIO *bio, const struct identity *id)
+{
+	return PEM_write_bio_X509(bio, id->cert) && PEM_write_bio_PrivateKey(bio, id->key, NULL, NULL, 0, NULL, NULL);
+}
+
+/* Straight to the descriptor: a key leaves no copy in a buffer. A new file takes the old one's place, so that no crash parts it. */
+static int put(const char *dir, const char *name, mode_t mode, bool (*write_out)(BIO *bio, const struct identity *id),
+	const struct identity *id, struct err *err)
+{
+	char path[PATH_ROOM], fresh[PATH_ROOM], fresh_name[64];
 	auto_close int fd = -1;
-	int rc = path_of(dir, name, "", path, err);
+	BIO *bio;
+	bool ok;
 
-	rc = rc ? rc : path_of(dir, name, ".new", fresh, err);
-	if (rc)
-		return rc;
+	snprintf(fresh_name, sizeof fresh_name, "%s.new", name);
+	if (path_of(dir, name, path, err) || path_of(dir, fresh_name, fresh, err))
+		return -ENAMETOOLONG;
 	unlink(fresh);
 	fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
 	if (fd < 0)
 		return err_set(err, -errno, "%s: %s", fresh, strerror(errno));
-	if (!write_parts(fd, cert, key, crl) || rename(fresh, path)) {
+	bio = BIO_new_fd(fd, BIO_NOCLOSE);
+	ok = bio && write_out(bio, id);
+	BIO_free(bio);
+	if (!ok || fsync(fd) || rename(fresh, path)) {
 		unlink(fresh);
 		return err_set(err, -EIO, "%s: cannot be written", path);
 	}
@@ -56,19 +65,19 @@ static int put(const char *dir, const char *name, mode_t mode, X509 *cert, EVP_P
 
 int identity_save(const char *dir, const struct identity *id, struct err *err)
 {
-	int rc = put(dir, "ca.pem", 0666, id->ca, NULL, NULL, err);
+	int rc = put(dir, "ca.pem", 0644, write_ca, id, err);
 
 	if (!rc && id->crl)
-		rc = put(dir, "crl.pem", 0666, NULL, NULL, id->crl, err);
-	return rc ? rc : put(dir, "identity.pem", 0600, id->cert, id->key, NULL, err);
+		rc = put(dir, "crl.pem", 0644, write_list, id, err);
+	return rc ? rc : put(dir, "identity.pem", 0600, write_pair, id, err);
 }
 
-/* ---- in */
+/* ---- reading */
 
 static int get(const char *dir, const char *name, size_t max, struct secret *text, struct err *err)
 {
 	char path[PATH_ROOM];
-	int rc = path_of(dir, name, "", path, err);
+	int rc = path_of(dir, name, path, err);
 
 	return rc ? rc : secret_read_file(path, max, text, err);
 }
@@ -113,40 +122,43 @@ static int load_ca(const char *dir, struct identity *id, struct err *err)
 	return rc ? err_prefix(err, "%s/ca.pem", dir) : 0;
 }
 
-/* A list that is not there is fetched when it is needed; one that is there and no list is trouble. It is no secret. */
+/* Not there: none was fetched yet. It is no secret, and longer than secrets may be. */
 static int load_crl(const char *dir, struct identity *id, struct err *err)
 {
+	auto_free char *text = NULL;
 	auto_fclose FILE *f = NULL;
 	char path[PATH_ROOM];
-	struct stat st;
-	int rc = path_of(dir, "crl.pem", "", path, err);
+	size_t n;
+	int rc = path_of(dir, "crl.pem", path, err);
 
 	if (rc)
 		return rc;
 	f = fopen(path, "re");
-	if (!f || fstat(fileno(f), &st))
+	if (!f)
 		return errno == ENOENT ? 0 : err_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size > CRL_MAX)
-		return err_set(err, -EINVAL, "%s: is no file of at most %d MiB", path, CRL_MAX >> 20);
-	id->crl = PEM_read_X509_CRL(f, NULL, NULL, NULL);
-	if (!id->crl)
-		return cert_trouble(err, -EINVAL, "crl.pem: holds no revocation list");
+	text = malloc(CRL_MAX);
+	if (!text)
+		return err_set(err, -ENOMEM, "%s: out of memory", path);
+	n = fread(text, 1, CRL_MAX, f);
+	rc = cert_crl_parse(text, n, &id->crl, err);
+	if (rc)
+		return err_prefix(err, "%s", path);
 	if (X509_CRL_verify(id->crl, X509_get0_pubkey(id->ca)) != 1)
-		return cert_trouble(err, -EKEYREJECTED, "crl.pem: is not of the authority in ca.pem");
+		return cert_trouble(err, -EKEYREJECTED, "crl.pem: is not the authority's");
 	return 0;
 }
 
-int identity_load(const char *dir, struct identity *id, struct err *err)
+int identity_load(const char *dir, struct identity *out, struct err *err)
 {
-	int rc;
+	struct identity id = { 0 };
+	int rc = load_ca(dir, &id, err);
 
-	*id = (struct identity){ 0 };
-	rc = load_ca(dir, id, err);
 	if (!rc)
-		rc = load_pair(dir, id, err);
+		rc = load_pair(dir, &id, err);
 	if (!rc)
-		rc = load_crl(dir, id, err);
-	if (rc)
-		identity_drop(id);
+		rc = load_crl(dir, &id, err);
+	identity_drop(rc ? &id : out);
+	if (!rc)
+		*out = id;
 	return rc;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An identity in a folder, as `hull pki enrol` writes it: ca.pem, identity.pem (certificate and key, mode 0600) and crl.pem, which need not
- * be there. For programs that are started again by themselves. Blocks on the disk; any thread.
+ * An identity that lives in a folder: identity.pem (certificate and key, mode 0600), ca.pem, and crl.pem once a list was
+ * fetched. `hull pki enrol` and `hull pki renew` write it. Any thread.
  */
 #pragma once
 #include "crypto/identity.h"
 
-/* The key lies in secret memory. Errors name the file. *id is empty after a failure. */
+/* *id is zeroed before, or has what another load left, which is dropped on success and kept otherwise. */
 int identity_load(const char *dir, struct identity *id, struct err *err) must_check;
-/* Certificate and key are replaced as one file: no crash parts them. */
+/* Each file is replaced as a whole, certificate and key together, and is on the medium then. */
 int identity_save(const char *dir, const struct identity *id, struct err *err) must_check;

@@ -56,15 +56,18 @@ static int enrol(const struct keysource *from, struct err *err)
 	return rc;
 }
 
+static int be_enrolled(const struct keysource *from, struct err *err)
+{
+	if (own.lma && strcmp(own.lma, from->lma))
+		keyclient_close();
+	return own.id.cert ? 0 : enrol(from, err);
+}
+
 /* An identity of that application, and a link to it. */
 static int be_ready(const struct keysource *from, struct err *err)
 {
-	int rc = 0;
+	int rc = be_enrolled(from, err);
 
-	if (own.lma && strcmp(own.lma, from->lma))
-		keyclient_close();
-	if (!own.id.cert)
-		rc = enrol(from, err);
 	if (!rc && identity_due(&own.id, time(NULL))) {
 		lmaclient_close(own.client);
 		own.client = NULL;
@@ -121,4 +124,19 @@ int keyclient_fetch(const struct keysource *from, struct secret *key, struct err
 	secret_destroy(&room);
 	json_decref(ok);
 	return rc;
+}
+
+int keyclient_identity(const struct keysource *from, struct identity *id, struct err *err)
+{
+	int rc = from->lma ? be_enrolled(from, err) : err_set(err, -EINVAL, "lma: is not set; it is where a certificate comes from");
+
+	if (rc)
+		return rc;
+	*id = own.id;
+	X509_up_ref(id->ca);
+	X509_up_ref(id->cert);
+	EVP_PKEY_up_ref(id->key);
+	if (id->crl)
+		X509_CRL_up_ref(id->crl);
+	return 0;
 }

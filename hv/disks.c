@@ -68,7 +68,7 @@ static int open_volumes(struct machine *m, struct err *err)
 	s->volume = calloc(p->volumes + 1, sizeof *s->volume);
 	if (!s->volume)
 		return err_set(err, -ENOMEM, "no memory");
-	if (p->keyed)
+	if (p->keyed || wires_secret(m))
 		secret_harden();
 	while (s->volumes < p->volumes && !r) {
 		unsigned i = s->volumes++;
@@ -77,7 +77,7 @@ static int open_volumes(struct machine *m, struct err *err)
 		if (r)
 			err_prefix(err, "disk %s", user_of(p, i));
 	}
-	agent_free(c.agent);
+	s->agent = c.agent;	/* it may have enrolled, and wires need to know as whom */
 	if (c.spare_fd >= 0)
 		close(c.spare_fd);
 	return r;
@@ -190,6 +190,7 @@ void disks_free(struct machine *m)
 		block_free(s->disk[i].chain);
 	for (unsigned i = s->volumes; i-- > 0;)
 		volume_free(&s->volume[i]);
+	agent_free(s->agent);
 	free(s->disk);
 	free(s->volume);
 	placement_free(&s->placement);

@@ -22,6 +22,7 @@ struct disks {
 	unsigned volumes;
 	struct disk *disk;		/* as in placement.disk */
 	unsigned disks;
+	struct agent *agent;		/* NULL: no volume needed it; wires_create takes it over */
 };
 
 /*

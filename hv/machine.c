@@ -319,7 +319,7 @@ static const struct { const char *what; int (*make)(struct machine *m, struct er
 	{ "environment", read_env },	{ "event loop", create_loop },	{ "signals", watch_signals },
 	{ "VM", create_vm },		{ "memory", create_ram },	{ "chipset", create_chipset },
 	{ "life", create_life },	{ "board", board_create },	{ "disks", disks_create },
-	{ "slots", slots_create },
+	{ "wires", wires_create },	{ "slots", slots_create },
 	{ "firmware", create_firmware }, { "memory slots", create_memory_slots }, { "vCPUs", create_vcpus },
 	{ "interrupt chips", save_chips }, { "consoles", board_connect },
 	{ "management", mgmt_create },	{ "placement", check_placement },
@@ -402,6 +402,7 @@ void machine_free(struct machine *m)
 	pthread_mutex_lock(&m->lock);
 	mgmt_free(m);
 	slots_free(m);
+	wires_free(m);
 	disks_free(m);
 	if (m->env)
 		board_free(m);

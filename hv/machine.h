@@ -20,6 +20,7 @@
 #include "hv/pci/chipset.h"
 #include "hv/ram.h"
 #include "hv/slots.h"
+#include "hv/wires.h"
 #include "lib/env/env.h"
 #include "lib/loop.h"
 
@@ -42,6 +43,7 @@ struct machine {
 	bool fw_ready;
 	struct board board;
 	struct disks disks;
+	struct wires wires;
 	struct slots slots;
 	struct mgmt mgmt;
 	struct doorbell *doorbells;	/* list */

@@ -12,39 +12,13 @@
 #include "hv/dev/virtio_rng.h"
 #include "hv/doorbell.h"
 #include "hv/machine.h"
-#include "hv/net/null.h"
-#include "hv/net/socket.h"
-#include "hv/net/tap.h"
 
-/* ---- disks and wires */
+/* ---- disks */
 
 static void find_disks(struct machine *m, struct slot *s)
 {
 	for (unsigned i = 0; i < s->env->disk_count; i++)
 		s->disk[s->env->disks[i].port] = disks_find(m, s->env->disks[i].name);
-}
-
-static int open_wire(struct machine *m, struct slot *s, struct err *err)
-{
-	const char *wire;
-	char key[48];
-	int r;
-
-	snprintf(key, sizeof key, "nic.%s", s->env->name);
-	wire = config_get(m->options->placement, key);
-	if (!wire || !strcmp(wire, "down") || !strcmp(wire, "up"))
-		r = net_null_create(wire && !strcmp(wire, "up"), &s->wire);
-	else if (!strncmp(wire, "tap:", 4))
-		r = net_tap_open(wire + 4, -1, m->loop, &s->wire, err);
-	else if (!strncmp(wire, "socket:", 7))
-		r = net_socket_open(wire + 7, false, m->loop, &s->wire, err);
-	else if (!strncmp(wire, "listen:", 7))
-		r = net_socket_open(wire + 7, true, m->loop, &s->wire, err);
-	else
-		r = err_set(err, -EINVAL, "\"%s\" is no wire: tap:DEVICE, socket:ADDRESS, listen:ADDRESS, up or down", wire);
-	if (r && !err->code)
-		err_set(err, r, "%s", strerror(-r));
-	return r ? err_prefix(err, "%s", key) : 0;
 }
 
 /* ---- constructors */
@@ -109,7 +83,7 @@ static void free_smbus(struct slot *s)
 static int make_e1000(struct machine *m, struct slot *s, struct err *err)
 {
 	struct e1000 *e;
-	int r = open_wire(m, s, err);
+	int r = wires_open(m, s->env, &s->wire, err);
 
 	r = r ? r : e1000_create(&e, s->env, &m->clock.clock, s->wire, err);
 	if (r)
@@ -134,7 +108,7 @@ static int make_virtio_net(struct machine *m, struct slot *s, struct err *err)
 {
 	struct virtio_place at = place(m, s);
 	struct virtio_net *n;
-	int r = open_wire(m, s, err);
+	int r = wires_open(m, s->env, &s->wire, err);
 
 	r = r ? r : virtio_net_create(&n, &at, s->wire, err);
 	if (r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, so that the hypervisor itself
- * parses no header, runs no Argon2id and opens no link for keys. It is `hull volume agent`, which stands beside
+ * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, and enrols for its certificate,
+ * so that the hypervisor itself parses no header, runs no Argon2id and opens no link for keys. It is `hull volume agent`, which stands beside
  * hull-hv. Client half: agent_client.c (hv); server half: agent_serve.c (tools/hull). They talk over a SOCK_SEQPACKET pair, one
  * struct agent_message each way at a time; both halves check every field.
  *
@@ -11,6 +11,7 @@
  */
 #pragma once
 #include <sys/types.h>
+#include "crypto/identity.h"
 #include "crypto/luks/layout.h"
 #include "crypto/secret.h"
 
@@ -28,10 +29,14 @@ enum agent_kind {
 	AGENT_THAW,		/* boundary, total */
 	AGENT_DONE,
 	AGENT_FAILED,		/* code, text */
+	/* hv → agent: source ("lma" or "dir:PATH"), server, lma, lma_token; with key and descriptor: that identity, renewed when due */
+	AGENT_IDENTIFY,
+	/* agent → hv: key and descriptor (agent_unpack_identity) */
+	AGENT_IDENTITY,
 };
 
 enum { AGENT_FD = 3 };
-enum { AGENT_VERSION = 1, AGENT_TEXT = 480, AGENT_PATH = 1024, AGENT_NAME = 64, AGENT_KEY = 512 };
+enum { AGENT_VERSION = 2, AGENT_TEXT = 480, AGENT_PATH = 1024, AGENT_NAME = 64, AGENT_KEY = 512 };
 
 struct agent_message {
 	uint32_t version, kind;
@@ -54,6 +59,14 @@ struct agent_message {
  */
 int agent_message_check(const struct agent_message *m, size_t len, bool from_agent, struct err *err) must_check;
 
+/*
+ * An identity on its way, either way: the private key in the message, certificate, authority and revocation list (DER, each behind its
+ * length in 4 little-endian bytes; 0: there is none) in a sealed memory file that goes with it. *fd is the caller's.
+ */
+int agent_pack_identity(struct agent_message *m, const struct identity *id, int *fd, struct err *err) must_check;
+/* -EPROTO: it is not whole, or its key is not its certificate's. *id only when 0. */
+int agent_unpack_identity(const struct agent_message *m, int fd, struct identity *id, struct err *err) must_check;
+
 /* ---- client (hv). Messages stand in secret memory; calls are for the loop's thread. */
 struct agent;
 /*
@@ -74,6 +87,7 @@ int agent_send(struct agent *agent, enum agent_kind kind, struct err *err) must_
  * ended, with the words why; -EPROTO: it says what it may not. What AGENT_FAILED says is not an error here.
  */
 int agent_receive(struct agent *agent, bool wait, const struct agent_message **msg, struct err *err) must_check;
+int agent_take_fd(struct agent *agent);	/* what came with that message, the caller's then; -1: nothing */
 void agent_free(struct agent *agent);	/* closes, reaps the child (kills it after 2 s), wipes; NULL is fine */
 
 /* ---- server. Serves fd until it closes; the exit status. */

@@ -97,6 +97,10 @@ static int check_request(const struct agent_message *m, struct err *err)
 		if (!*m->volume)
 			return bad("agent message: rotate without volume");
 		return m->zone ? check_key(m, err) : bad("agent message: rotate with zones of 0 bytes");
+	case AGENT_IDENTIFY:
+		if (!*m->source || !*m->server)
+			return bad("agent message: identify without source or server");
+		return m->key_len ? check_key(m, err) : 0;
 	case AGENT_FROZEN:
 	case AGENT_STOP:
 		return 0;
@@ -120,6 +124,8 @@ static int check_answer(const struct agent_message *m, struct err *err)
 		/* fall through */
 	case AGENT_THAW:
 		return m->boundary <= m->total ? 0 : bad("agent message: boundary beyond the volume");
+	case AGENT_IDENTITY:
+		return check_key(m, err);
 	case AGENT_FREEZE:
 		return m->len && m->off + m->len > m->off ? 0 : bad("agent message: freeze of a bad zone");
 	case AGENT_DONE:

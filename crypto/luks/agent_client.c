@@ -21,6 +21,7 @@
 struct agent {
 	int fd;
 	int lent;			/* goes with the next message; -1: nothing does */
+	int came;			/* with the last message; -1: nothing did */
 	pid_t pid;			/* 0: reaped */
 	int status;			/* of the reaped child */
 	unsigned timeout_ms;
@@ -138,7 +139,7 @@ int agent_start(struct agent **agent, struct err *err)
 
 	if (!a)
 		return err_set(err, -ENOMEM, "volume agent: out of memory");
-	a->fd = a->lent = -1;
+	a->fd = a->lent = a->came = -1;
 	a->timeout_ms = TIMEOUT_MS;
 	a->in = secret_alloc(sizeof *a->in);
 	a->out = secret_alloc(sizeof *a->out);
@@ -175,6 +176,7 @@ void agent_free(struct agent *a)
 		while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
+	scope_close(&a->came);
 	secret_free(a->in);
 	secret_free(a->out);
 	free(a);
@@ -266,6 +268,31 @@ static int wait_readable(struct agent *a, struct err *err)
 	return n ? 0 : err_set(err, -ETIMEDOUT, "the volume agent does not answer within %u s", (a->timeout_ms + 999) / 1000);
 }
 
+/* A message, and the one descriptor that may come with it. */
+static ssize_t receive_in(struct agent *a)
+{
+	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control;
+	struct iovec iov = { a->in, sizeof *a->in };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.room };
+	const struct cmsghdr *c;
+	ssize_t n;
+
+	scope_close(&a->came);
+	a->came = -1;
+	do
+		n = recvmsg(a->fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof a->came))
+		memcpy(&a->came, CMSG_DATA(c), sizeof a->came);
+	return n;
+}
+
+int agent_take_fd(struct agent *a)
+{
+	return take_fd(a->came);
+}
+
 int agent_receive(struct agent *a, bool wait, const struct agent_message **msg, struct err *err)
 {
 	ssize_t n;
@@ -274,9 +301,7 @@ int agent_receive(struct agent *a, bool wait, const struct agent_message **msg, 
 	if (r)
 		return r;
 	secret_wipe(a->in, sizeof *a->in);
-	do
-		n = recv(a->fd, a->in, sizeof *a->in, MSG_DONTWAIT | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	n = receive_in(a);
 	if (n < 0 && errno == EAGAIN)
 		return err_set(err, -EAGAIN, "the volume agent has not answered");
 	if (n < 0 && errno != ECONNRESET)

@@ -8,9 +8,12 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "crypto/identity_folder.h"
+#include "crypto/keyclient.h"
 #include "crypto/keysource.h"
 #include "crypto/luks/agent.h"
 #include "crypto/luks/luks.h"
+#include "lib/ctl.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
@@ -23,18 +26,33 @@ struct server {
 	struct agent_message *in, *out;	/* secret memory */
 };
 
-static void reply(struct server *a, enum agent_kind kind)
+/* fd goes with it; -1: nothing does. */
+static void reply_with(struct server *a, enum agent_kind kind, int fd)
 {
+	union { struct cmsghdr header; char room[CMSG_SPACE(sizeof(int))]; } control = { .room = "" };
+	struct iovec iov = { a->out, sizeof *a->out };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	a->out->version = AGENT_VERSION;
 	a->out->kind = kind;
+	if (fd >= 0) {
+		control.header = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof control.room;
+	}
 	do
-		n = send(a->fd, a->out, sizeof *a->out, MSG_NOSIGNAL);
+		n = sendmsg(a->fd, &msg, MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
 	if (n != (ssize_t)sizeof *a->out)
 		a->lost = true;
 	secret_wipe(a->out, sizeof *a->out);
+}
+
+static void reply(struct server *a, enum agent_kind kind)
+{
+	reply_with(a, kind, -1);
 }
 
 static void reply_failed(struct server *a, int rc, const struct err *err)
@@ -134,6 +152,65 @@ static int open_volume(struct server *a, struct err *err)
 	return rc;
 }
 
+/* ---- who hull-hv is */
+
+/* Whose certificate it is: a gateway's, or another server's, would be refused by everybody, with fewer words. */
+static int check_name(const struct identity *id, const char *server, struct err *err)
+{
+	struct pki_id who;
+	int rc = cert_id(id->cert, &who, err);
+
+	if (!rc && (who.role != PKI_HV || strcmp(who.name, server)))
+		rc = err_set(err, -EPERM, "the certificate is that of %s/%s, this server is hv/%s", pki_role_name(who.role), who.name, server);
+	return rc;
+}
+
+/* From what hull-hv has, from a folder, or by enrolling. */
+static int get_identity(struct server *a, const struct agent_message *m, struct identity *id, struct err *err)
+{
+	const struct keysource from = { .source = m->source, .lma = or_null(m->lma), .lma_token = or_null(m->lma_token) };
+
+	if (!strncmp(m->source, "dir:", 4))
+		return identity_load(m->source + 4, id, err);
+	if (strcmp(m->source, "lma"))
+		return err_set(err, -EINVAL, "an identity comes from lma or dir:PATH");
+	return m->key_len ? agent_unpack_identity(m, a->lock_fd, id, err) : keyclient_identity(&from, id, err);
+}
+
+/* What is due is asked for. A folder's goes back to where it came from. */
+static int refresh(const struct agent_message *m, struct identity *id, struct err *err)
+{
+	bool due = identity_due(id, time(NULL));
+	int rc = 0;
+
+	if (!*m->lma)
+		return 0;
+	if (identity_crl_due(id, time(NULL)))
+		rc = identity_fetch_crl(m->lma, id, err);
+	if (!rc && due)
+		rc = identity_renew(m->lma, id, err);
+	if (!rc && due && !strncmp(m->source, "dir:", 4))
+		rc = identity_save(m->source + 4, id, err);
+	return rc;
+}
+
+static int identify(struct server *a, struct err *err)
+{
+	struct identity id = { 0 };
+	auto_close int fd = -1;
+	int rc;
+
+	ctl_harden();
+	rc = get_identity(a, a->in, &id, err);
+	rc = rc ? rc : refresh(a->in, &id, err);
+	rc = rc ? rc : check_name(&id, a->in->server, err);
+	rc = rc ? rc : agent_pack_identity(a->out, &id, &fd, err);
+	identity_drop(&id);
+	if (!rc)
+		reply_with(a, AGENT_IDENTITY, fd);
+	return rc;
+}
+
 /* ---- rotation: each step asks hull-hv first */
 
 /* 0 to go on; nonzero when hull-hv wants to stop, or is gone. */
@@ -220,6 +297,9 @@ static void serve_one(struct server *a)
 		break;
 	case AGENT_ROTATE:
 		rc = rotate_volume(a, &err);
+		break;
+	case AGENT_IDENTIFY:
+		rc = identify(a, &err);
 		break;
 	default:	/* a late answer to a question that nobody asks any more */
 		break;

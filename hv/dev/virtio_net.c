@@ -1,44 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "hv/dev/virtio_net.h"
 #include <errno.h>
-#include <linux/if_tun.h>
 #include <stdlib.h>
 #include <string.h>
-#include "lib/bits.h"
-#include "lib/buf.h"
+#include "hv/dev/virtio_net_priv.h"
+#include "lib/l2/offload.h"
 #include "lib/log.h"
 
-#define QUEUE_SIZE 256
-#define CTRL_QUEUE_SIZE 64
 #define ETH_HEADER 14
 #define HEADER sizeof(struct virtio_net_hdr_v1)
 #define NUM_BUFFERS offsetof(struct virtio_net_hdr_v1, num_buffers)
 
-enum { RX, TX, CTRL, QUEUES };
+/* Queues: receive and transmit in turn, a pair after the other, then control (virtio 1.2 §5.1.2). */
+static unsigned rx_of(unsigned pair) { return 2 * pair; }
+static bool is_tx(unsigned queue) { return queue & 1; }
 
-/* What CTRL_RX switches, at the bit of its command. */
-enum { PROMISC = BIT(VIRTIO_NET_CTRL_RX_PROMISC), ALLMULTI = BIT(VIRTIO_NET_CTRL_RX_ALLMULTI),
-	ALLUNI = BIT(VIRTIO_NET_CTRL_RX_ALLUNI), NOMULTI = BIT(VIRTIO_NET_CTRL_RX_NOMULTI),
-	NOUNI = BIT(VIRTIO_NET_CTRL_RX_NOUNI), NOBCAST = BIT(VIRTIO_NET_CTRL_RX_NOBCAST) };
-
-struct mac_list { unsigned count; bool overflow; uint8_t mac[VIRTIO_NET_MACS][6]; };
-
-struct virtio_net {
-	struct virtio_pci virtio;
-	struct net_port *port;
-	const struct env_pci *env;
-	uint8_t config[12];		/* MAC, status, pairs, MTU: the last two unused */
-	bool starved;			/* a frame waits at the port for receive buffers */
-	bool batch;			/* several frames are coming: one interrupt at the end */
-	uint64_t guest_offloads;	/* VIRTIO_NET_F_GUEST_* now in force */
-	uint8_t mode;
-	struct mac_list unicast, multicast;
-	uint32_t vlans[128];
-	struct virtio_net_stats stats;
-	/* a wire that answers inside send finds the transmit chain still in use */
-	struct iovec rx_iov[QUEUE_SIZE + 2], iov[QUEUE_SIZE + 2];
-	uint8_t command[4096];
-};
+/* A driver that knows of one pair finds the control queue behind that. */
+static unsigned control_queue(const struct virtio_net *n)
+{
+	return virtio_pci_has(&n->virtio, VIRTIO_NET_F_MQ) ? 2 * n->pairs_max : 2;
+}
 
 static struct virtio_chain chain_of(struct virtio_net *n)
 {
@@ -87,18 +67,19 @@ static bool agreed(const struct virtio_net *n, const struct virtio_net_hdr_v1 *h
 		return false;
 	return type == VIRTIO_NET_HDR_GSO_NONE ||
 	       (type == VIRTIO_NET_HDR_GSO_TCPV4 && on & BIT64(VIRTIO_NET_F_GUEST_TSO4)) ||
-	       (type == VIRTIO_NET_HDR_GSO_TCPV6 && on & BIT64(VIRTIO_NET_F_GUEST_TSO6));
+	       (type == VIRTIO_NET_HDR_GSO_TCPV6 && on & BIT64(VIRTIO_NET_F_GUEST_TSO6)) ||
+	       (h->gso_type == NET_GSO_UDP_L4 && on & (BIT64(F_GUEST_USO4) | BIT64(F_GUEST_USO6)));
 }
 
 /* The next receive buffer. When there is none the driver is asked to tell us about more. */
-static bool next_buffer(struct virtio_net *n, struct virtio_chain *c)
+static bool next_buffer(struct virtio_net *n, unsigned queue, struct virtio_chain *c)
 {
 	*c = (struct virtio_chain){ .iov = n->rx_iov, .max = QUEUE_SIZE + 2 };
 	do {
-		if (virtio_pci_pop(&n->virtio, RX, c))
+		if (virtio_pci_pop(&n->virtio, queue, c))
 			return true;
 		/* The wish stands behind the buffers looked at: the first one after them brings a notification. */
-	} while (virtio_pci_listen(&n->virtio, RX));
+	} while (virtio_pci_listen(&n->virtio, queue));
 	return false;
 }
 
@@ -115,9 +96,9 @@ static size_t fill(const struct virtio_chain *c, const struct virtio_net_hdr_v1 
 enum outcome { PLACED, WAIT, TOO_BIG, BROKEN };
 
 /* Header and frame into as many buffers as needed; the buffers become visible together or not at all. */
-static enum outcome place(struct virtio_net *n, struct virtio_ring *r, const struct virtio_net_hdr_v1 *h, const uint8_t *frame,
-			  size_t len)
+static enum outcome place(struct virtio_net *n, unsigned queue, const struct virtio_net_hdr_v1 *h, const uint8_t *frame, size_t len)
 {
+	struct virtio_ring *r = &n->virtio.queue[queue].ring;
 	bool merge = virtio_pci_has(&n->virtio, VIRTIO_NET_F_MRG_RXBUF);
 	uint8_t *count_at[2] = { NULL, NULL };
 	uint16_t count = 0;
@@ -131,12 +112,12 @@ static enum outcome place(struct virtio_net *n, struct virtio_ring *r, const str
 			virtio_ring_unpop(r, count);
 			return TOO_BIG;
 		}
-		if (!next_buffer(n, &c)) {
+		if (!next_buffer(n, queue, &c)) {
 			virtio_ring_unpop(r, count);
-			return virtio_pci_ring(&n->virtio, RX) ? WAIT : BROKEN;
+			return virtio_pci_ring(&n->virtio, queue) ? WAIT : BROKEN;
 		}
 		if (c.write_len < HEADER) {
-			virtio_pci_break(&n->virtio, RX, "receive buffer smaller than a header");
+			virtio_pci_break(&n->virtio, queue, "receive buffer smaller than a header");
 			return BROKEN;
 		}
 		for (unsigned i = 0; !count && i < 2; i++)
@@ -151,10 +132,31 @@ static enum outcome place(struct virtio_net *n, struct virtio_ring *r, const str
 	return PLACED;
 }
 
+/* The pair that takes a frame. */
+static unsigned choose(const struct virtio_net *n, const uint8_t *frame, size_t len)
+{
+	uint8_t flow, pair;
+
+	if (n->pairs == 1)
+		return 0;
+	flow = virtio_net_flow(frame, len);
+	pair = n->flow[flow];
+	return pair < n->pairs ? pair : flow % n->pairs;
+}
+
+static void placed(struct virtio_net *n, unsigned pair)
+{
+	if (n->batch)
+		n->touched |= BIT(pair);
+	else
+		virtio_pci_signal(&n->virtio, rx_of(pair));
+}
+
 static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *frame, size_t len)
 {
 	struct virtio_net *n = nic;
-	struct virtio_ring *r = virtio_pci_ring(&n->virtio, RX);
+	unsigned pair = len >= ETH_HEADER ? choose(n, frame, len) : 0;
+	struct virtio_ring *r = virtio_pci_ring(&n->virtio, rx_of(pair));
 	struct virtio_net_hdr_v1 h = *hdr;
 
 	if (!r) {
@@ -173,14 +175,13 @@ static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *
 	if (!(n->guest_offloads & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
 		h.flags = 0;
 	virtio_ring_quiet(r);
-	switch (place(n, r, &h, frame, len)) {
+	switch (place(n, rx_of(pair), &h, frame, len)) {
 	case PLACED:
-		if (!n->batch)
-			virtio_pci_signal(&n->virtio, RX);
+		placed(n, pair);
 		break;
 	case WAIT:
 		n->stats.rx_waits++;
-		n->starved = true;
+		n->starved |= BIT(pair);
 		return false;
 	case TOO_BIG:
 		n->stats.rx_too_big++;
@@ -192,19 +193,28 @@ static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *
 	return true;
 }
 
-static void receive_notified(struct virtio_net *n)
+void virtio_net_resume(struct virtio_net *n)
 {
-	struct virtio_ring *r = virtio_pci_ring(&n->virtio, RX);
-
-	if (r)
-		virtio_ring_quiet(r);
-	if (!n->starved || n->batch)
+	if (n->batch)
 		return;
-	n->starved = false;
+	n->starved = 0;
 	n->batch = true;
 	net_port_resume(n->port);
 	n->batch = false;
-	virtio_pci_signal(&n->virtio, RX);
+	for (unsigned pair = 0; n->touched; pair++, n->touched >>= 1) {
+		if (n->touched & 1)
+			virtio_pci_signal(&n->virtio, rx_of(pair));
+	}
+}
+
+static void receive_notified(struct virtio_net *n, unsigned pair)
+{
+	struct virtio_ring *r = virtio_pci_ring(&n->virtio, rx_of(pair));
+
+	if (r)
+		virtio_ring_quiet(r);
+	if (n->starved & BIT(pair))
+		virtio_net_resume(n);
 }
 
 static void carrier(void *nic, bool up)
@@ -230,6 +240,8 @@ static bool gso_valid(const struct virtio_net *n, const struct virtio_net_hdr_v1
 		return true;
 	if (h->gso_type & VIRTIO_NET_HDR_GSO_ECN && !virtio_pci_has(&n->virtio, VIRTIO_NET_F_HOST_ECN))
 		return false;
+	if (h->gso_type == NET_GSO_UDP_L4)
+		return h->gso_size && h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && virtio_pci_has(&n->virtio, F_HOST_USO);
 	if (!h->gso_size || !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return false;
 	return (type == VIRTIO_NET_HDR_GSO_TCPV4 && virtio_pci_has(&n->virtio, VIRTIO_NET_F_HOST_TSO4)) ||
@@ -248,7 +260,15 @@ static bool header_valid(const struct virtio_net *n, const struct virtio_net_hdr
 	       (uint64_t)le16toh(h->csum_start) + le16toh(h->csum_offset) + 2 <= len;
 }
 
-static void transmit(struct virtio_net *n, struct virtio_chain *c)
+/* The driver chose this pair for the flow: what comes back shall go there. */
+static void learn(struct virtio_net *n, const struct virtio_chain *c, unsigned pair)
+{
+	uint8_t head[FLOW_HEAD];
+
+	n->flow[virtio_net_flow(head, virtio_chain_read(c, 0, head, sizeof head))] = (uint8_t)pair;
+}
+
+static void transmit(struct virtio_net *n, struct virtio_chain *c, unsigned queue)
 {
 	struct virtio_net_hdr_v1 h = { 0 };
 
@@ -265,125 +285,9 @@ static void transmit(struct virtio_net *n, struct virtio_chain *c)
 		log_limited(LOG_WARN, "%s: the driver sent a frame with an impossible header; dropped", n->virtio.pci.name);
 		return;
 	}
+	if (n->pairs > 1)
+		learn(n, c, queue / 2);
 	net_port_send(n->port, &h, c->iov, c->readable);
-}
-
-/* ---- control (virtio 1.2 §5.1.6.5) */
-
-static bool control_rx(struct virtio_net *n, uint8_t command, struct rbuf *b)
-{
-	uint8_t on = rbuf_u8(b);
-	bool extra = command > VIRTIO_NET_CTRL_RX_ALLMULTI;
-
-	if (b->failed || command > VIRTIO_NET_CTRL_RX_NOBCAST ||
-	    !virtio_pci_has(&n->virtio, extra ? VIRTIO_NET_F_CTRL_RX_EXTRA : VIRTIO_NET_F_CTRL_RX))
-		return false;
-	n->mode = (uint8_t)(on ? n->mode | BIT(command) : n->mode & ~BIT(command));
-	return true;
-}
-
-static void read_list(struct rbuf *b, struct mac_list *l)
-{
-	uint32_t count = rbuf_le32(b);
-
-	l->count = count > VIRTIO_NET_MACS ? 0 : count;
-	l->overflow = count > VIRTIO_NET_MACS;
-	if (l->overflow)
-		rbuf_skip(b, (size_t)count * 6);
-	else
-		rbuf_copy(b, l->mac, (size_t)count * 6);
-}
-
-static bool control_mac(struct virtio_net *n, uint8_t command, struct rbuf *b)
-{
-	struct mac_list unicast = { 0 }, multicast = { 0 };
-	uint8_t mac[6];
-
-	if (command == VIRTIO_NET_CTRL_MAC_TABLE_SET && virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_RX)) {
-		read_list(b, &unicast);
-		read_list(b, &multicast);
-		if (b->failed || rbuf_left(b))
-			return false;
-		n->unicast = unicast;
-		n->multicast = multicast;
-		return true;
-	}
-	if (command == VIRTIO_NET_CTRL_MAC_ADDR_SET && virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_MAC_ADDR)) {
-		rbuf_copy(b, mac, sizeof mac);
-		if (b->failed || rbuf_left(b))
-			return false;
-		memcpy(n->config, mac, sizeof mac);
-		return true;
-	}
-	return false;
-}
-
-static bool control_vlan(struct virtio_net *n, uint8_t command, struct rbuf *b)
-{
-	uint16_t vid = rbuf_le16(b);
-
-	if (b->failed || vid > 4095 || command > VIRTIO_NET_CTRL_VLAN_DEL || !virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN))
-		return false;
-	if (command == VIRTIO_NET_CTRL_VLAN_ADD)
-		n->vlans[vid / 32] |= BIT(vid % 32);
-	else
-		n->vlans[vid / 32] &= ~BIT(vid % 32);
-	return true;
-}
-
-#define GUEST_OFFLOADS \
-	(BIT64(VIRTIO_NET_F_GUEST_CSUM) | BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6) | \
-	 BIT64(VIRTIO_NET_F_GUEST_ECN))
-
-static void set_offloads(struct virtio_net *n, uint64_t on)
-{
-	n->guest_offloads = on;
-	if (n->port)
-		net_port_set_offload(n->port, (on & BIT64(VIRTIO_NET_F_GUEST_CSUM) ? TUN_F_CSUM : 0) |
-						      (on & BIT64(VIRTIO_NET_F_GUEST_TSO4) ? TUN_F_TSO4 : 0) |
-						      (on & BIT64(VIRTIO_NET_F_GUEST_TSO6) ? TUN_F_TSO6 : 0) |
-						      (on & BIT64(VIRTIO_NET_F_GUEST_ECN) ? TUN_F_TSO_ECN : 0));
-}
-
-/* Receive segmentation rests on the receive checksum, congestion marks on segmentation (virtio 1.2 §5.1.3.1). */
-static bool offloads_valid(uint64_t on)
-{
-	uint64_t tso = BIT64(VIRTIO_NET_F_GUEST_TSO4) | BIT64(VIRTIO_NET_F_GUEST_TSO6);
-
-	if (on & tso && !(on & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
-		return false;
-	return !(on & BIT64(VIRTIO_NET_F_GUEST_ECN)) || on & tso;
-}
-
-static bool control_offloads(struct virtio_net *n, uint8_t command, struct rbuf *b)
-{
-	uint64_t on = rbuf_le64(b);
-
-	if (b->failed || command != VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET || on & ~(n->virtio.driver & GUEST_OFFLOADS) ||
-	    !offloads_valid(on) || !virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS))
-		return false;
-	set_offloads(n, on);
-	return true;
-}
-
-static bool (*const controls[])(struct virtio_net *n, uint8_t command, struct rbuf *b) = {
-	[VIRTIO_NET_CTRL_RX] = control_rx,
-	[VIRTIO_NET_CTRL_MAC] = control_mac,
-	[VIRTIO_NET_CTRL_VLAN] = control_vlan,
-	[VIRTIO_NET_CTRL_GUEST_OFFLOADS] = control_offloads,
-};
-
-static void control(struct virtio_net *n, struct virtio_chain *c)
-{
-	struct rbuf b = rbuf_of(n->command, virtio_chain_read(c, 0, n->command, sizeof n->command));
-	uint8_t class = rbuf_u8(&b), command = rbuf_u8(&b), ack = VIRTIO_NET_ERR;
-
-	if (!b.failed && c->read_len <= sizeof n->command && class < sizeof controls / sizeof controls[0] && controls[class] &&
-	    controls[class](n, command, &b))
-		ack = VIRTIO_NET_OK;
-	else
-		n->stats.ctrl_refused++;
-	virtio_chain_write(c, 0, &ack, 1);
 }
 
 /* ---- queues */
@@ -403,8 +307,11 @@ static void drain(struct virtio_net *n, unsigned queue)
 		for (; budget && virtio_pci_pop(&n->virtio, queue, &c); budget--, c = chain_of(n)) {
 			uint16_t head = c.head;
 
-			(queue == TX ? transmit : control)(n, &c);
-			virtio_ring_push(r, head, queue == TX ? 0 : c.write_len > 0);
+			if (is_tx(queue))
+				transmit(n, &c, queue);
+			else
+				virtio_net_control(n, &c);
+			virtio_ring_push(r, head, !is_tx(queue) && c.write_len > 0);
 		}
 	} while (budget && virtio_pci_listen(&n->virtio, queue));
 	if (!budget)
@@ -414,10 +321,13 @@ static void drain(struct virtio_net *n, unsigned queue)
 
 static void notify(void *ctx, unsigned queue)
 {
-	if (queue == RX)
-		receive_notified(ctx);
-	else
-		drain(ctx, queue);
+	struct virtio_net *n = ctx;
+	unsigned control = control_queue(n);
+
+	if (queue == control || (is_tx(queue) && queue < control))
+		drain(n, queue);
+	else if (queue < control)
+		receive_notified(n, queue / 2);
 }
 
 /* ---- the device */
@@ -429,8 +339,8 @@ static void start(void *ctx)
 	/* A filter that the driver can set starts closed, one that it cannot set stays open. */
 	if (virtio_pci_has(&n->virtio, VIRTIO_NET_F_CTRL_VLAN))
 		memset(n->vlans, 0, sizeof n->vlans);
-	set_offloads(n, n->virtio.driver & GUEST_OFFLOADS);
-	n->starved = true;	/* the port may hold a frame from before */
+	virtio_net_set_offloads(n, n->virtio.driver & GUEST_OFFLOADS);
+	n->starved = BIT(0);	/* the port may hold a frame from before */
 }
 
 static void reset(void *ctx)
@@ -442,7 +352,9 @@ static void reset(void *ctx)
 	memset(&n->multicast, 0, sizeof n->multicast);
 	memset(n->vlans, 0xff, sizeof n->vlans);
 	memcpy(n->config, n->env->mac, 6);
-	set_offloads(n, 0);
+	n->pairs = 1;
+	memset(n->flow, NO_PAIR, sizeof n->flow);
+	virtio_net_set_offloads(n, 0);
 }
 
 static bool busy(void *ctx)
@@ -460,17 +372,17 @@ static bool queue_busy(void *ctx, unsigned queue)
 
 static bool accept(void *ctx, uint64_t features)
 {
-	uint64_t host_tso = BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6);
+	uint64_t host_tso = BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6), by_csum = host_tso | BIT64(F_HOST_USO);
 	uint64_t by_ctrl = BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) |
-			   BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR);
+			   BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT64(VIRTIO_NET_F_MQ);
 
-	if (features & host_tso && !(features & BIT64(VIRTIO_NET_F_CSUM)))
+	if (features & by_csum && !(features & BIT64(VIRTIO_NET_F_CSUM)))
 		return false;
 	if (features & BIT64(VIRTIO_NET_F_HOST_ECN) && !(features & host_tso))
 		return false;
 	if (features & by_ctrl && !(features & BIT64(VIRTIO_NET_F_CTRL_VQ)))
 		return false;
-	return offloads_valid(features & GUEST_OFFLOADS);
+	return virtio_net_offloads_valid(features & GUEST_OFFLOADS);
 }
 
 /* All of it is read only once VERSION_1 is negotiated (virtio 1.2 §5.1.4). */
@@ -492,7 +404,7 @@ static const struct virtio_model_ops model_ops = {
 	 BIT64(VIRTIO_NET_F_HOST_TSO4) | BIT64(VIRTIO_NET_F_HOST_TSO6) | BIT64(VIRTIO_NET_F_HOST_ECN) | \
 	 BIT64(VIRTIO_NET_F_MRG_RXBUF) | BIT64(VIRTIO_NET_F_STATUS) | BIT64(VIRTIO_NET_F_CTRL_VQ) | \
 	 BIT64(VIRTIO_NET_F_CTRL_RX) | BIT64(VIRTIO_NET_F_CTRL_VLAN) | BIT64(VIRTIO_NET_F_CTRL_RX_EXTRA) | \
-	 BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR))
+	 BIT64(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT64(F_HOST_USO))
 
 int virtio_net_create(struct virtio_net **net, const struct virtio_place *place, struct net_port *port, struct err *err)
 {
@@ -504,17 +416,25 @@ int virtio_net_create(struct virtio_net **net, const struct virtio_place *place,
 		.ctx = n,
 		.features = FEATURES,
 		.config_size = sizeof n->config,
-		.queues = QUEUES,
-		.queue_size = { [RX] = QUEUE_SIZE, [TX] = QUEUE_SIZE, [CTRL] = CTRL_QUEUE_SIZE },
 	};
+	unsigned pairs = place->env->queues ?: 1;
 
 	if (!n)
 		return err_set(err, -ENOMEM, "%s: no memory for a network device", place->env->name);
 	n->env = place->env;
+	n->pairs_max = pairs;
+	if (pairs > 1) {
+		put_le16(n->config + 8, (uint16_t)pairs);
+		model.features |= BIT64(VIRTIO_NET_F_MQ);
+	}
+	model.queues = 2 * pairs + 1;
+	for (unsigned i = 0; i < 2 * pairs; i++)
+		model.queue_size[i] = QUEUE_SIZE;
+	model.queue_size[2 * pairs] = CTRL_QUEUE_SIZE;
 	model.config = n->config;
 	virtio_pci_init(&n->virtio, place, &model);
 	n->port = port;
-	set_offloads(n, 0);
+	virtio_net_set_offloads(n, 0);
 	net_port_connect(port, &nic_ops, n);
 	*net = n;
 	return 0;

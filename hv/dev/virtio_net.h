@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio network device (virtio 1.2 §5.1): one queue pair and the control queue, checksum and segmentation offload,
- * mergeable receive buffers. Ends in a struct net_port; super-frames pass whole. Under the device lock.
+ * virtio network device (virtio 1.2 §5.1): as many queue pairs as the environment says and the control queue, checksum and
+ * segmentation offload, mergeable receive buffers. Ends in a struct net_port; super-frames pass whole. Under the device lock.
  */
 #pragma once
 #include "hv/dev/virtio_pci.h"

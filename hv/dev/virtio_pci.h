@@ -15,7 +15,7 @@
 #include "hv/pci/pci.h"
 #include "lib/env/env.h"
 
-#define VIRTIO_PCI_MAX_QUEUES 9
+#define VIRTIO_PCI_MAX_QUEUES 17
 #define VIRTIO_BAR 4			/* the configuration structures */
 #define VIRTIO_BAR_SIZE 0x4000
 #define VIRTIO_MSIX_BAR 1

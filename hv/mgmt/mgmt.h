@@ -36,4 +36,7 @@ bool mgmt_rotating(struct machine *m, const struct volume *v);
 struct rotation *mgmt_rotation(struct machine *m, const struct volume *v);
 json_t *mgmt_rotation_json(const struct rotation *r);	/* null when there is nothing to say */
 
+/* ---- network (net.c): a control_verb's run */
+int mgmt_net(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err) must_check;
+
 extern const struct control_verb mgmt_verbs[];		/* verbs.c; ctx: the machine */

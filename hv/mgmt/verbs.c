@@ -217,6 +217,7 @@ static int do_power(void *ctx, uint64_t conn, const json_t *request, json_t **ok
 const struct control_verb mgmt_verbs[] = {
 	{ "status", do_status },
 	{ "volumes", do_volumes },
+	{ "net", mgmt_net },
 	{ "volume-rotate", do_rotate },
 	{ "volume-rotate-stop", do_rotate_stop },
 	{ "snapshot-create", do_snapshot_create },

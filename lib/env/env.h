@@ -14,6 +14,7 @@
 #define ENV_COM_PORTS 2
 #define ENV_MAX_PCI 64
 #define ENV_MAX_DISKS_PER_CONTROLLER 6
+#define ENV_MAX_QUEUES 8
 #define ENV_MAX_CPUS 64
 #define ENV_MAX_CACHES 4
 #define ENV_MAX_DIMMS 16
@@ -112,6 +113,7 @@ struct env_pci {
 	const char *segment;	/* "" or the subnet's name */
 	unsigned onboard_index;	/* SMBIOS type 41 instance, 0: none */
 	const char *onboard_label;
+	unsigned queues;	/* virtio-net: queue pairs, 1…ENV_MAX_QUEUES */
 	/* storage */
 	struct env_disk disks[ENV_MAX_DISKS_PER_CONTROLLER];
 	unsigned disk_count;

@@ -21,11 +21,15 @@ static const struct env_prop port_props[] = {
 	{ NULL },
 };
 static const struct env_prop bridge_props[] = { CELL("chassis", chassis, 0, 255), { NULL } };
-static const struct env_prop nic_props[] = {
-	{ "mac", ENV_T_MAC, ENV_FIELD(struct env_pci, mac), .required = true },
-	{ "segment", ENV_T_TEXT, ENV_FIELD(struct env_pci, segment), .max = 31, .plain = true },
-	CELL("onboard-index", onboard_index, 1, 255),
-	{ "onboard-label", ENV_T_TEXT, ENV_FIELD(struct env_pci, onboard_label), .max = 64 },
+#define NIC_PROPS \
+	{ "mac", ENV_T_MAC, ENV_FIELD(struct env_pci, mac), .required = true }, \
+	{ "segment", ENV_T_TEXT, ENV_FIELD(struct env_pci, segment), .max = 31, .plain = true }, \
+	CELL("onboard-index", onboard_index, 1, 255), \
+	{ "onboard-label", ENV_T_TEXT, ENV_FIELD(struct env_pci, onboard_label), .max = 64 }
+static const struct env_prop nic_props[] = { NIC_PROPS, { NULL } };
+static const struct env_prop virtio_nic_props[] = {
+	NIC_PROPS,
+	{ "queues", ENV_T_CELL, ENV_FIELD(struct env_pci, queues), .min = 1, .max = ENV_MAX_QUEUES, .def = 1 },
 	{ NULL },
 };
 static const struct env_prop ahci_props[] = {
@@ -48,7 +52,7 @@ static const struct kind {
 	[ENV_PCI_AHCI] = { 0x8086, 0x2922, 2, ahci_props, .disks = true },
 	[ENV_PCI_SMBUS] = { 0x8086, 0x2930, 2, no_props },
 	[ENV_PCI_E1000] = { 0x8086, 0x100e, 3, nic_props, .nic = true },
-	[ENV_PCI_VIRTIO_NET] = { 0x1af4, 0x1041, 1, nic_props, .nic = true },
+	[ENV_PCI_VIRTIO_NET] = { 0x1af4, 0x1041, 1, virtio_nic_props, .nic = true },
 	[ENV_PCI_VIRTIO_BLK] = { 0x1af4, 0x1042, 1, no_props, .disks = true },
 	[ENV_PCI_VIRTIO_RNG] = { 0x1af4, 0x1044, 1, no_props },
 };

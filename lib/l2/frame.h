@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An Ethernet frame on its way, as a view: the virtio-net header that says how to segment it (virtio 1.1 §5.1.6), its bytes,
- * and
- * where its headers are. Up to 64 KiB travel as one frame. Nothing here owns memory; pure functions; any thread.
+ * and where its headers are. Up to 64 KiB travel as one frame. Nothing here owns memory; pure functions; any thread.
  */
 #pragma once
 #include <linux/virtio_net.h>
@@ -20,16 +19,23 @@ enum {
 };
 
 struct frame {
-	struct virtio_net_hdr_v1 hdr;	/* little-endian; num_buffers unused. Checked against the bytes by frame_parse */
+	/*
+	 * Little-endian; num_buffers unused. frame_parse checks it against the bytes, clears what has no meaning, and refuses
+	 * checksums to be completed that would be stored into Ethernet or IP headers, or ports.
+	 */
+	struct virtio_net_hdr_v1 hdr;
 	uint8_t *data;			/* destination MAC first; FRAME_HEADROOM writable bytes stand before it */
 	size_t len;
 	/* filled by frame_parse */
 	uint16_t vid;			/* of the outer 802.1Q tag; FRAME_NO_VID: untagged (priority tags, VID 0, too) */
 	uint16_t type;			/* EtherType behind up to two tags; below 0x600: an 802.3 length */
+	uint16_t body;			/* offset of what is behind the EtherType */
 	/* offsets; 0: there is none. l4 and payload: TCP, UDP, ICMP and ICMPv6 of a first fragment or a whole packet */
 	uint16_t l3, l4, payload;
 	uint8_t proto;			/* of IP, behind IPv6 extension headers; 0: not IP */
 	bool fragment;			/* a later fragment: has no l4 */
+	uint16_t cut;			/* of a fragment, the first too: offset of IPv4's header or IPv6's fragment header; else 0 */
+	uint32_t end;			/* of the IP packet: Ethernet padding is behind it */
 	uint32_t hash;			/* of the flow; both directions have the same */
 };
 
@@ -37,9 +43,8 @@ struct frame {
 enum frame_cause { FRAME_OK, FRAME_SHORT, FRAME_LONG, FRAME_BAD_OFFLOAD, FRAME_BAD_IP, FRAME_CAUSES };
 
 /*
- * Fill what stands below data and len. A cause other than FRAME_OK: drop it. FRAME_BAD_IP is not one of those causes for IP
- * that is merely
- * cut or odd: such a frame passes without l3/l4; it says that the header's offloads can't be right.
+ * Fill what stands below data and len. A cause other than FRAME_OK: drop it. IP that is merely cut or odd is no such cause:
+ * the frame passes without l3 or l4. FRAME_BAD_IP: the header wants a packet segmented that is none.
  */
 enum frame_cause frame_parse(struct frame *f) must_check;
 const char *frame_cause_name(enum frame_cause cause);	/* "short", … */

@@ -31,6 +31,7 @@ struct l2_gateway_config {
 	char *(*ticket)(void *ctx);
 };
 
+/* Unset ones do nothing. */
 struct l2_gateway_ops {
 	void (*frame)(void *ctx, struct frame *f);	/* from the server, only while we are active */
 	void (*active)(void *ctx, bool active);

@@ -44,7 +44,12 @@ struct link_config {
 	size_t read_max, write_max;	/* buffer and queue; 0: 64 KiB + 4, 256 KiB */
 	uint64_t rekey_records;		/* a key update after so many records sent; 0: 2^23, below the limit of AES-GCM */
 	bool secret;			/* wipe what went through the buffers */
-	bool gather;			/* writes share records until one is full or the loop's round ends; else they go out at once */
+	/*
+	 * For much data on few links: writes share records until one is full or the loop's round ends (else they go out at once), reads
+	 * run ahead of the record, and buffers (about 0.5 MiB) stay until the link idles for a second. Its socket cannot be taken.
+	 */
+	bool gather;
+	uint32_t unsent_max;		/* bytes that may wait in a TCP socket to be sent; 0: what the kernel likes. Little: short queues */
 };
 
 struct link_counters {
@@ -73,7 +78,7 @@ void link_pause(struct link *link, bool pause);
 void link_end(struct link *link);
 /*
  * Inside closed with code 0 (both ended; read nothing after that end): the socket, which is the caller's then, with every byte on
- * it that came after the peer's end still unread. -1: closed otherwise.
+ * it that came after the peer's end still unread. -1: closed otherwise, or a link that gathers.
  */
 int link_take_fd(struct link *link);
 /* TLS: fresh keys for what we send from the next record on. Plain: nothing. */

@@ -23,7 +23,13 @@ static ssize_t result(struct link *link, ssize_t n)
 
 static ssize_t receive(struct link *link, void *data, size_t len)
 {
-	return result(link, recv(link->fd, data, len, 0));
+	ssize_t n;
+
+	if (link->dry)
+		return -EAGAIN;
+	n = recv(link->fd, data, len, 0);
+	link->dry = link->config.gather && n > 0 && (size_t)n < len;
+	return result(link, n);
 }
 
 static ssize_t transmit(struct link *link, const void *data, size_t len)
@@ -36,6 +42,11 @@ static bool pending(const struct link *link)
 	return false;
 }
 
+static int push(struct link *link)
+{
+	return 0;
+}
+
 static int end(struct link *link)
 {
 	shutdown(link->fd, SHUT_WR);	/* a peer that is gone shows when reading */
@@ -46,4 +57,8 @@ static void key_update(struct link *link)
 {
 }
 
-const struct link_io link_io_plain = { handshake, receive, transmit, pending, end, key_update };
+static void rest(struct link *link)
+{
+}
+
+const struct link_io link_io_plain = { handshake, receive, transmit, pending, push, end, key_update, rest, SIZE_MAX };

@@ -32,7 +32,7 @@ static bool move(struct queue *q, size_t room)
 
 uint8_t *queue_reserve(struct queue *q, size_t n)
 {
-	size_t len = queue_len(q), room = q->room ? q->room : 1024;
+	size_t len = queue_len(q), room = q->room ? q->room : q->keep ? 2 * LINK_CHUNK : 1024;
 
 	if (n > q->max || len > q->max - n) {
 		errno = EAGAIN;
@@ -58,7 +58,11 @@ void queue_drop(struct queue *q, size_t n)
 	if (q->secret && n)
 		explicit_bzero(q->data + q->head, n);
 	q->head += n;
-	if (q->head == q->tail)
+	if (q->head != q->tail)
+		return;
+	if (q->keep)
+		q->head = q->tail = 0;
+	else
 		give_back(q);
 }
 

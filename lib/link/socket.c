@@ -165,7 +165,7 @@ static int set_tcp(int fd, uint32_t dead_s)
 		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms) ? -errno : 0;
 }
 
-int socket_prepare(int fd, uint32_t dead_s, struct err *err)
+int socket_prepare(int fd, uint32_t dead_s, uint32_t unsent_max, struct err *err)
 {
 	int flags = fcntl(fd, F_GETFL), protocol = 0, rc = 0;
 	socklen_t len = sizeof protocol;
@@ -175,5 +175,8 @@ int socket_prepare(int fd, uint32_t dead_s, struct err *err)
 		rc = -errno;
 	if (!rc && protocol == IPPROTO_TCP)
 		rc = set_tcp(fd, dead_s);
+	if (!rc && protocol == IPPROTO_TCP && unsent_max &&
+	    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max))
+		rc = -errno;
 	return rc ? err_set(err, rc, "socket: cannot be set up: %s", strerror(-rc)) : 0;
 }

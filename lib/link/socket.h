@@ -21,6 +21,9 @@ int socket_resolve(const char *where, bool passive, struct addrinfo **list, stru
 int socket_connect(const struct addrinfo *to, int *fd, struct err *err) must_check;
 /* A non-blocking listening socket; name (SOCKET_HOST bytes): the address with the port it got. */
 int socket_listen(const char *where, int *fd, char *name, struct err *err) must_check;
-/* Non-blocking, close-on-exec; TCP: no delay, keepalive, and an error after dead_s without any acknowledgement. */
-int socket_prepare(int fd, uint32_t dead_s, struct err *err) must_check;
+/*
+ * Non-blocking, close-on-exec; TCP: no delay, keepalive, and an error after dead_s without any acknowledgement; unsent_max bytes at
+ * most wait in the socket to be sent (0: what the kernel likes).
+ */
+int socket_prepare(int fd, uint32_t dead_s, uint32_t unsent_max, struct err *err) must_check;
 void socket_name_peer(int fd, char *name, size_t len);

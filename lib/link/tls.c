@@ -11,30 +11,102 @@
 #include <sys/socket.h>
 #include "lib/link/link_priv.h"
 
-/* OpenSSL's socket BIO, but for writes, which must not raise SIGPIPE. */
+/* ---- OpenSSL's way to the socket: no SIGPIPE, many records by one call, reads end where the link says */
+
+/* What waits in wire and then data, as far as the socket takes them; what is left of both waits in wire. -errno. */
+static int transfer(struct link *link, const void *data, size_t len)
+{
+	size_t waiting = queue_len(&link->wire);
+	struct iovec iov[2] = { { (void *)queue_data(&link->wire), waiting }, { (void *)data, len } };
+	struct msghdr msg = { .msg_iov = waiting ? iov : iov + 1, .msg_iovlen = waiting ? 2 : 1 };
+	ssize_t sent = sendmsg(link->fd, &msg, MSG_NOSIGNAL);
+	size_t n = sent < 0 ? 0 : (size_t)sent, first = n < waiting ? n : waiting;
+	uint8_t *to;
+
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		return -errno;
+	queue_drop(&link->wire, first);
+	n -= first;
+	link->blocked = first < waiting || n < len;
+	if (n == len)
+		return 0;
+	to = queue_reserve(&link->wire, len - n);
+	if (!to)
+		return -ENOMEM;
+	memcpy(to, (const uint8_t *)data + n, len - n);
+	link->wire.tail += len - n;
+	return 0;
+}
+
+static int collect(struct link *link, const char *data, int len)
+{
+	uint8_t *to = link->more && queue_len(&link->wire) + (size_t)len < LINK_BURST ? queue_reserve(&link->wire, (size_t)len) : NULL;
+	int rc = to ? 0 : transfer(link, data, (size_t)len);
+
+	if (to) {
+		memcpy(to, data, (size_t)len);
+		link->wire.tail += (size_t)len;
+	}
+	errno = -rc;
+	return rc ? -1 : len;
+}
+
 static int bio_write(BIO *bio, const char *data, int len)
 {
-	int fd = -1;
+	struct link *link = BIO_get_data(bio);
 	ssize_t n;
 
-	BIO_get_fd(bio, &fd);
-	n = send(fd, data, (size_t)len, MSG_NOSIGNAL);
 	BIO_clear_retry_flags(bio);
+	if (link->config.gather)
+		return collect(link, data, len);
+	n = send(link->fd, data, (size_t)len, MSG_NOSIGNAL);
 	if (n <= 0 && BIO_sock_should_retry((int)n))
 		BIO_set_retry_write(bio);
 	return (int)n;
+}
+
+static int bio_read(BIO *bio, char *data, int len)
+{
+	struct link *link = BIO_get_data(bio);
+	ssize_t n = -1;
+
+	BIO_clear_retry_flags(bio);
+	if (link->dry)
+		errno = EAGAIN;
+	else
+		n = recv(link->fd, data, (size_t)len, 0);
+	if (n <= 0 && BIO_sock_should_retry((int)n))
+		BIO_set_retry_read(bio);
+	else if (!n)
+		BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+	/* who got less than he asked for need not ask again: the loop will tell */
+	link->dry |= link->config.gather && n > 0 && n < len;
+	return (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+	struct link *link = BIO_get_data(bio);
+
+	if (cmd == BIO_C_GET_FD) {
+		if (ptr)
+			*(int *)ptr = link->fd;
+		return link->fd;
+	}
+	if (cmd == BIO_CTRL_EOF)
+		return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+	return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP;
 }
 
 static BIO_METHOD *method;
 
 static void make_method(void)
 {
-	const BIO_METHOD *m = BIO_s_socket();
+	int index = BIO_get_new_index();
 
-	method = BIO_meth_new(BIO_TYPE_SOCKET, "link");
-	if (!method || !BIO_meth_set_write(method, bio_write) || !BIO_meth_set_read(method, BIO_meth_get_read(m)) ||
-	    !BIO_meth_set_ctrl(method, BIO_meth_get_ctrl(m)) || !BIO_meth_set_create(method, BIO_meth_get_create(m)) ||
-	    !BIO_meth_set_destroy(method, BIO_meth_get_destroy(m))) {
+	method = index < 0 ? NULL : BIO_meth_new(index | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR, "link");
+	if (!method || !BIO_meth_set_write(method, bio_write) || !BIO_meth_set_read(method, bio_read) ||
+	    !BIO_meth_set_ctrl(method, bio_ctrl)) {
 		BIO_meth_free(method);
 		method = NULL;
 	}
@@ -49,7 +121,8 @@ static bool set_socket(struct link *link)
 	bio = method ? BIO_new(method) : NULL;
 	if (!bio)
 		return false;
-	BIO_set_fd(bio, link->fd, BIO_NOCLOSE);
+	BIO_set_data(bio, link);
+	BIO_set_init(bio, 1);
 	SSL_set_bio(link->ssl, bio, bio);
 	return true;
 }
@@ -79,6 +152,10 @@ int link_tls_open(struct link *link, struct err *err)
 		return err_set(err, rc, "TLS: cannot be begun: %s", strerror(-rc));
 	}
 	SSL_set_mode(link->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	if (link->config.gather) {
+		SSL_set_read_ahead(link->ssl, 1);
+		SSL_set_default_read_buffer_len(link->ssl, LINK_AHEAD);
+	}
 	/* OpenSSL keeps the last record's plaintext until the next one comes. */
 	if (link->config.secret)
 		SSL_set_options(link->ssl, SSL_OP_CLEANSE_PLAINTEXT);
@@ -103,6 +180,14 @@ static int protocol_error(struct link *link)
 	return link_fail(link, -EPROTO, "TLS: %s", reason ? reason : "unknown error");
 }
 
+/* The socket said no. */
+static int broken(struct link *link, int code)
+{
+	int rc = code && code != EPIPE ? -code : -ECONNRESET;
+
+	return link_fail(link, rc, "%s", code == ETIMEDOUT ? "the other side does not answer any more" : strerror(-rc));
+}
+
 static int result(struct link *link, int ret, int saved)
 {
 	int rc;
@@ -117,10 +202,7 @@ static int result(struct link *link, int ret, int saved)
 	case SSL_ERROR_ZERO_RETURN:
 		return 0;
 	case SSL_ERROR_SYSCALL:
-		if (saved == ETIMEDOUT)
-			return link_fail(link, -ETIMEDOUT, "the other side does not answer any more");
-		rc = saved && saved != EPIPE ? -saved : -ECONNRESET;
-		rc = link_fail(link, rc, "%s", strerror(-rc));
+		rc = broken(link, saved);
 		break;
 	default:
 		rc = protocol_error(link);
@@ -133,8 +215,18 @@ static int result(struct link *link, int ret, int saved)
 static void begin(struct link *link)
 {
 	link->want_in = link->want_out = false;
-	ERR_clear_error();
+	if (ERR_peek_error())	/* somebody else's; looking is cheaper than clearing */
+		ERR_clear_error();
 	errno = 0;
+}
+
+static int push(struct link *link)
+{
+	int rc = queue_len(&link->wire) ? transfer(link, NULL, 0) : 0;
+
+	if (rc)
+		return broken(link, -rc);
+	return queue_len(&link->wire) ? -EAGAIN : 0;
 }
 
 static int handshake(struct link *link)
@@ -143,10 +235,14 @@ static int handshake(struct link *link)
 	unsigned len;
 	int ret;
 
+	ret = push(link);
+	if (ret && ret != -EAGAIN)
+		return ret;
 	begin(link);
 	ret = SSL_do_handshake(link->ssl);
 	if (ret != 1) {
 		ret = result(link, ret, errno);
+		link->want_out |= link->blocked;
 		return ret ? ret : link_fail(link, -ECONNRESET, "the other side closed the connection");
 	}
 	if (!link->config.alpn)
@@ -187,10 +283,13 @@ static int end(struct link *link)
 {
 	int ret;
 
+	/* once: a second call would look for the peer's, and find data */
+	if (SSL_get_shutdown(link->ssl) & SSL_SENT_SHUTDOWN)
+		return push(link) == -EAGAIN ? -EAGAIN : 0;
 	begin(link);
 	ret = SSL_shutdown(link->ssl);
 	if (ret >= 0)
-		return 0;	/* 0: ours is out, the peer's is not here yet */
+		return link->blocked ? -EAGAIN : 0;	/* 0: ours is out, the peer's is not here yet */
 	ret = result(link, ret, errno);
 	return ret == -EAGAIN ? -EAGAIN : 0;
 }
@@ -205,4 +304,9 @@ static void key_update(struct link *link)
 	ERR_clear_error();
 }
 
-const struct link_io link_io_tls = { handshake, receive, transmit, pending, end, key_update };
+static void rest(struct link *link)
+{
+	(void)SSL_free_buffers(link->ssl);	/* refused while something is in one */
+}
+
+const struct link_io link_io_tls = { handshake, receive, transmit, pending, push, end, key_update, rest, LINK_CHUNK };

@@ -12,7 +12,7 @@
 #include "tests/unit/hv/dev/virtio_driver.h"
 #include "tests/unit/hv/dev/virtio_fakes.h"
 
-enum { BLK, NET, RNG, DEVICES };
+enum { BLK, NET, RNG };
 
 static const struct env_pci env = {
 	.name = "fuzz", .vendor_id = 0x1af4, .device_id = 0x1042, .mac = { 2, 0, 0, 0, 0, 1 }, .disk_count = 1,
@@ -27,8 +27,9 @@ struct fuzz {
 	struct virtio_net *net;
 	struct virtio_rng *rng;
 	struct driver d;
-	struct vq q[3];
-	uint64_t bell[3];		/* notify addresses that the machine has taken over */
+	struct vq q[9];
+	uint64_t bell[9];		/* notify addresses that the machine has taken over */
+	struct env_pci env;
 	uint8_t frame[NET_FRAME_MAX];
 };
 
@@ -71,10 +72,14 @@ static void unbind(void *ctx, struct virtio_pci *v, unsigned queue, uint64_t gpa
 
 static const struct virtio_notify_ops notify_ops = { .bind = bind, .unbind = unbind };
 
-static void create(struct fuzz *f, unsigned kind)
+/* pairs: of a network card; more than one is another machine to its driver. */
+static void create(struct fuzz *f, unsigned kind, unsigned pairs)
 {
-	struct virtio_place place = { &env, &f->rig->clock, false };
+	struct virtio_place place = { &f->env, &f->rig->clock, false };
 	int e = 0;
+
+	f->env = env;
+	f->env.queues = pairs;
 
 	if (kind == BLK)
 		e = virtio_blk_create(&f->blk, &place, &f->disk->b, NULL);
@@ -90,7 +95,9 @@ static void create(struct fuzz *f, unsigned kind)
 
 static void place(struct fuzz *f, unsigned queue, uint8_t how)
 {
-	vq_place(&f->q[queue], f->rig, 0x10000 + 0x8000 * queue, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
+	uint64_t at = (queue < 3 ? 0x10000 : 0x60000) + 0x8000 * queue;
+
+	vq_place(&f->q[queue], f->rig, at, f->rng ? 8 : how & 16 ? 4 : 32, !(how & 4));
 	vq_program(&f->d, &f->q[queue], queue);
 }
 
@@ -106,7 +113,7 @@ static void settle(struct fuzz *f, uint8_t how)
 	if (how & 64)	/* a driver that knows of little */
 		features &= ~0x1ffffull | BIT64(VIRTIO_NET_F_MRG_RXBUF);
 	driver_negotiate(&f->d, features);
-	for (unsigned i = 0; i < 3; i++)
+	for (unsigned i = 0; i < virtio_pci_of(f->d.pci)->model.queues || i < 3; i++)
 		place(f, i, how);
 	set_status(&f->d, VIRTIO_CONFIG_S_DRIVER_OK);
 	if (how & 32)
@@ -135,7 +142,7 @@ static uint64_t address(struct rbuf *b)
 
 static void chain(struct fuzz *f, struct rbuf *b)
 {
-	struct vq *q = &f->q[rbuf_u8(b) % 3];
+	struct vq *q = &f->q[rbuf_u8(b) % (f->env.queues > 1 ? 9 : 3)];
 	unsigned n = rbuf_u8(b) % 6 + 1;
 	struct buffer bufs[6];
 
@@ -153,7 +160,8 @@ static void chain(struct fuzz *f, struct rbuf *b)
 static void sensible(struct fuzz *f, struct rbuf *b)
 {
 	uint8_t which = rbuf_u8(b), *ram = f->rig->ram + 0x40000;
-	struct vq *q = &f->q[f->net ? which % 3 : 0];
+	unsigned kind = which % 3, control = f->env.queues > 1 ? 8 : 2;
+	struct vq *q = &f->q[f->net ? kind == 2 ? control : kind + (f->env.queues > 1 ? which >> 2 & 6 : 0) : 0];
 	uint16_t len = rbuf_le16(b);
 	bool in = which & 0x80;
 
@@ -163,9 +171,9 @@ static void sensible(struct fuzz *f, struct rbuf *b)
 	ram[0] &= 15;
 	if (!f->net)
 		memset(ram + 1, 0, 7);
-	if (f->net && which % 3 == 0)
+	if (f->net && kind == 0)
 		vq_add(q, (struct buffer[]){ { 0x50000, len, VRING_DESC_F_WRITE } }, 1);
-	else if (f->net && which % 3 == 2)
+	else if (f->net && kind == 2)
 		vq_add(q, (struct buffer[]){ { 0x40000, 2u + len % 15, 0 }, { 0x41000, 1, VRING_DESC_F_WRITE } }, 2);
 	else
 		vq_add(q, (struct buffer[]){ { 0x40000, f->net ? 12 : 16, 0 },
@@ -267,7 +275,7 @@ static void step(struct fuzz *f, struct rbuf *b)
 		chain(f, b);
 		break;
 	default:
-		reg_write(&f->d, VIRTIO_NOTIFY + VIRTIO_NOTIFY_STEP * (op >> 4 & 3), 2, 0);
+		reg_write(&f->d, VIRTIO_NOTIFY + VIRTIO_NOTIFY_STEP * (f->env.queues > 1 ? op >> 4 : op >> 4 & 3), 2, 0);
 		break;
 	}
 }
@@ -279,7 +287,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	uint8_t how = rbuf_u8(&b);
 
 	log_init("fuzz", LOG_ERROR);
-	create(&f, (how & 3) % DEVICES);
+	/* 3: a card of four pairs */
+	create(&f, (how & 3) == 3 ? NET : how & 3, (how & 3) == 3 ? 4 : 1);
 	settle(&f, how);
 	for (unsigned i = 0; i < 200 && rbuf_left(&b); i++)
 		step(&f, &b);

@@ -14,6 +14,7 @@
  *
  * Frames keep their virtio-net header, so super-frames stay whole. Each segment of one counts as the packet that it would be on
  * the wire: for the rate with its own headers, and for loss: of a TCP super-frame only the segments that are lost are missing.
+ * An internet has no 802.1Q tags: this one loses them.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -38,7 +39,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME = 65536 + 64, VNET = sizeof(struct virtio_net_hdr), BATCH = 64, SOCKET_BUFFER = 32 << 20, HELD = 256 << 20, TEXT = 4096 };
+enum { FRAME = 65536 + 64, VNET = sizeof(struct virtio_net_hdr), BATCH = 64, TEXT = 4096 };
+enum { SOCKET_BUFFER = 32 << 20, HELD = 256 << 20 };
 
 struct packet {
 	struct packet *next;
@@ -49,7 +51,10 @@ struct packet {
 
 struct figures { double delay, jitter, loss, rate, queue, mtu; };
 
-struct counters { uint64_t in_frames, in_packets, in_bytes, out_frames, out_bytes, lost, dropped_queue, dropped_cut, dropped_mtu, errors; };
+struct counters {
+	uint64_t in_frames, in_packets, in_bytes, out_frames, out_bytes;
+	uint64_t lost, dropped_queue, dropped_cut, dropped_mtu, errors;
+};
 
 /* One direction. */
 struct way {
@@ -477,7 +482,8 @@ static int open_iface(const char *name)
 		setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promiscuous, sizeof(promiscuous)) ||
 		bind(fd, (struct sockaddr *)&sa, sizeof(sa)))
 		die("packet socket", name);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) || setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) ||
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
 		fprintf(stderr, "wan: %s: small socket buffers: %s\n", name, strerror(errno));
 	return fd;
 }
@@ -537,7 +543,8 @@ static void finish(struct way ways[2])
 int main(int argc, char **argv)
 {
 	const struct figures start = { .queue = 256 << 10 };
-	struct way ways[2] = { { .name = "a", .f = start, .until_loss = UINT64_MAX }, { .name = "b", .f = start, .until_loss = UINT64_MAX } };
+	struct way ways[2] = { { .name = "a", .f = start, .until_loss = UINT64_MAX },
+		{ .name = "b", .f = start, .until_loss = UINT64_MAX } };
 	const char *control = NULL, *names[2] = { NULL, NULL };
 	int n = 0, listener, signals;
 	sigset_t set;

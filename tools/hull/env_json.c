@@ -231,6 +231,8 @@ static void put_function(struct out to, const struct env *env, const struct env_
 			put_number(o, "onboard-index", pci->onboard_index);
 			put_text(o, "onboard-label", pci->onboard_label);
 		}
+		if (pci->kind == ENV_PCI_VIRTIO_NET)
+			put_number(o, "queues", pci->queues);
 	}
 	if (pci->kind == ENV_PCI_AHCI)
 		put_number(o, "ports", pci->ports);

@@ -132,6 +132,8 @@ static void print_functions(const struct env *env, int parent, int indent)
 				printf(" segment %s", pci->segment);
 			if (pci->onboard_index)
 				printf(" onboard %u \"%s\"", pci->onboard_index, pci->onboard_label);
+			if (pci->queues > 1)
+				printf(" %u queue pairs", pci->queues);
 		}
 		putchar('\n');
 		for (unsigned d = 0; d < pci->disk_count; d++)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include "crypto/pki/policy.h"
 #include "lib/ctl.h"
 #include "lib/duration.h"
 #include "lib/scope.h"
@@ -205,6 +206,36 @@ static int run_revoke(const struct command *c, int argc, char **argv)
 	return HULL_OK;
 }
 
+/* "lcg/gw1", as certificates have it behind hull:// */
+static bool read_words(const char *text, struct pki_id *id)
+{
+	char uri[256];
+	int len = snprintf(uri, sizeof uri, "hull://%s", text);
+	struct err err;
+
+	if (len < (int)sizeof uri && !pki_id_parse(uri, (size_t)len, id, &err))
+		return true;
+	command_fail("\"%.80s\": is not ROLE/NAME, as lcg/gw1 or hv/dc-web01", text);
+	return false;
+}
+
+static int run_policy(const struct command *c, int argc, char **argv)
+{
+	cleanup(free_store) struct keystore *ks = NULL;
+	cleanup(free_ca) struct ca *ca = NULL;
+	struct pki_id caller, callee;
+	struct pki_call call;
+	struct err err;
+	bool allow = !strcmp(c->words, "pki allow");
+
+	if (!pki_call_parse(c, argc, argv, PKI_O_UNLOCK, 0, 3, &call) || !read_words(argv[2], &caller) ||
+	    !read_words(argv[3], &callee) || !pki_open(&call, &ks, &ca))
+		return HULL_TROUBLE;
+	if (allow ? policy_allow(ca, &caller, &callee, time(NULL), &err) : policy_deny(ca, &caller, &callee, &err))
+		return command_fail("%s", err.text);
+	return HULL_OK;
+}
+
 static int run_crl(const struct command *c, int argc, char **argv)
 {
 	cleanup(free_store) struct keystore *ks = NULL;
@@ -245,9 +276,11 @@ const struct command pki_commands[] = {
 		"issue a certificate for a signing request, by hand",
 		WHO "  --csr FILE       the request, PEM\n  --life TIME      of the certificate (default 24h)\n"
 		"  --output FILE    instead of standard output\n" UNLOCK, run_issue },
-	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates and tokens", "  --json           as JSON\n" UNLOCK,
+	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates, tokens, and who may call whom", "  --json           as JSON\n" UNLOCK,
 		pki_run_list },
 	{ "pki revoke", "STORE SERIAL|NAME [--unlock WAY]", "revoke a certificate, or all of a name with its tokens", UNLOCK, run_revoke },
+	{ "pki allow", "STORE lcg/NAME hv/SERVER [--unlock WAY]", "let a gateway call a server", UNLOCK, run_policy },
+	{ "pki deny", "STORE lcg/NAME hv/SERVER [--unlock WAY]", "no longer let a gateway call a server", UNLOCK, run_policy },
 	{ "pki crl", "STORE [--output FILE] [--unlock WAY]", "print the revocation list, PEM",
 		"  --output FILE    instead of standard output\n" UNLOCK, run_crl },
 	{ "pki ca", "STORE [--output FILE] [--unlock WAY]", "print the authority's certificate, PEM",

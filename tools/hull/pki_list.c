@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* hull pki list: for people and as JSON. */
+/* hull pki list: certificates, tokens and policy, for people and as JSON. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "crypto/pki/policy.h"
 #include "lib/scope.h"
 #include "tools/hull/pki.h"
 
@@ -48,6 +49,25 @@ static int add_entry(void *ctx, const struct ca_entry *e)
 	return json_array_append_new(json_object_get(all, e->token ? "tokens" : "certificates"), o);
 }
 
+static int print_policy(void *ctx, const struct policy_entry *e)
+{
+	char since[32];
+
+	printf("%-11s %s/%s may call %s/%s, since %s\n", "policy", pki_role_name(e->caller.role), e->caller.name,
+		pki_role_name(e->callee.role), e->callee.name, stamp(e->since, since));
+	return 0;
+}
+
+static int add_policy(void *ctx, const struct policy_entry *e)
+{
+	char caller[128], callee[128], since[32];
+
+	snprintf(caller, sizeof caller, "%s/%s", pki_role_name(e->caller.role), e->caller.name);
+	snprintf(callee, sizeof callee, "%s/%s", pki_role_name(e->callee.role), e->callee.name);
+	return json_array_append_new(json_object_get(ctx, "policy"), json_pack("{s:s, s:s, s:s}", "caller", caller, "callee", callee,
+		"since", stamp(e->since, since)));
+}
+
 int pki_run_list(const struct command *c, int argc, char **argv)
 {
 	cleanup(free_store) struct keystore *ks = NULL;
@@ -59,9 +79,9 @@ int pki_run_list(const struct command *c, int argc, char **argv)
 	if (!pki_call_parse(c, argc, argv, PKI_O_UNLOCK | PKI_O_JSON, 0, 1, &call) || !pki_open(&call, &ks, &ca))
 		return HULL_TROUBLE;
 	if (!call.json)
-		return ca_walk(ca, print_entry, NULL, &err) ? command_fail("%s", err.text) : HULL_OK;
-	all = json_pack("{s:[], s:[]}", "certificates", "tokens");
-	if (!all || ca_walk(ca, add_entry, all, &err) || json_dumpf(all, stdout, JSON_INDENT(2)))
+		return ca_walk(ca, print_entry, NULL, &err) || policy_walk(ca, print_policy, NULL, &err) ? command_fail("%s", err.text) : HULL_OK;
+	all = json_pack("{s:[], s:[], s:[]}", "certificates", "tokens", "policy");
+	if (!all || ca_walk(ca, add_entry, all, &err) || policy_walk(ca, add_policy, all, &err) || json_dumpf(all, stdout, JSON_INDENT(2)))
 		return command_fail("%s", err.text);
 	putchar('\n');
 	return HULL_OK;

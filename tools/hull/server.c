@@ -9,6 +9,7 @@
 #include "lib/ctl.h"
 #include "lib/scope.h"
 #include "tools/hull/hull.h"
+#include "tools/hull/server.h"
 
 /* ---- the link */
 
@@ -162,6 +163,18 @@ static int run_look(const struct command *self, int argc, char **argv)
 		return n < 0 ? HULL_TROUBLE : command_usage(self);
 	return simple(argv[1], json_pack("{ss}", "do", volumes ? "volumes" : "status"), json,
 		volumes ? show_volumes : disks ? show_disks : show_status);
+}
+
+static int run_net(const struct command *self, int argc, char **argv)
+{
+	bool json = false;
+	int n = command_arguments(self, argc, argv, &json);
+	json_t *request;
+
+	if (n != 1 && n != 2)
+		return n < 0 ? HULL_TROUBLE : command_usage(self);
+	request = n == 1 ? json_pack("{ss}", "do", "net") : json_pack("{ss ss}", "do", "net", "nic", argv[2]);
+	return simple(argv[1], request, json, server_show_net);
 }
 
 /* ---- rotation: an answer, then events until it ends */
@@ -349,6 +362,8 @@ const struct command server_commands[] = {
 	{ "server status", "SOCKET [--json]", "say how a running server is", SOCKET_HELP, run_look },
 	{ "server disks", "SOCKET [--json]", "count what the server asked of its disks, and how long it took", SOCKET_HELP, run_look },
 	{ "server volumes", "SOCKET [--json]", "list volumes, their rotations and snapshots", SOCKET_HELP, run_look },
+	{ "server net", "SOCKET [NIC] [--json]", "show NICs, what they end in, and how their links are",
+		"With NIC every counter of its link, and the other servers that it reaches directly.\n" SOCKET_HELP, run_net },
 	{ "server rotate", "SOCKET VOLUME [--json]", "rotate a volume's key while the server runs, or join a rotation",
 		"Shows progress until it ends; interrupting this command leaves the rotation running. With --json one object a line.\n"
 		"Exit status: 0 done, 2 stopped or trouble.", run_rotate },

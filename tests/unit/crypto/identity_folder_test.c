@@ -53,7 +53,7 @@ static void drop(struct pki_rig *r)
 
 static void comes_back(void)
 {
-	struct identity id, back;
+	struct identity id, back = { 0 };
 	struct pki_rig r;
 	struct stat st;
 	struct err err;
@@ -76,7 +76,7 @@ static void comes_back(void)
 
 static void says_which_file_is_bad(void)
 {
-	struct identity id, other, back;
+	struct identity id, other, back = { 0 };
 	struct pki_rig r;
 	struct err err;
 
@@ -88,7 +88,7 @@ static void says_which_file_is_bad(void)
 	check_eq(identity_save(dir, &id, &err), 0);
 	write_text("crl.pem", "no list");
 	check_eq(identity_load(dir, &back, &err), -EINVAL);
-	check(!strncmp(err.text, "crl.pem: holds no revocation list", 33));
+	check(strstr(err.text, "/crl.pem: ") != NULL);
 	unlink(file("crl.pem"));
 	write_text("identity.pem", "nothing");
 	check(identity_load(dir, &back, &err) && strstr(err.text, "/identity.pem: ") != NULL);
@@ -107,7 +107,7 @@ static void says_which_file_is_bad(void)
 
 static void refuses_anothers_list(void)
 {
-	struct identity id, other, back;
+	struct identity id, other, back = { 0 };
 	struct pki_rig r, foreign;
 	struct err err;
 
@@ -120,7 +120,7 @@ static void refuses_anothers_list(void)
 	other.crl = NULL;
 	check_eq(identity_save(dir, &id, &err), 0);
 	check_eq(identity_load(dir, &back, &err), -EKEYREJECTED);
-	check(strstr(err.text, "crl.pem: is not of the authority in ca.pem") != NULL);
+	check(strstr(err.text, "crl.pem: is not the authority's") != NULL);
 	identity_drop(&id);
 	identity_drop(&other);
 	rig_drop(&foreign);

@@ -63,7 +63,7 @@ static void agents_that_misbehave_are_an_error(void)
 		{ "printf short >&3; cat <&3 >/dev/null", -EPROTO, NULL },
 		{ "dd if=/dev/zero bs=20000 count=1 status=none >&3; cat <&3 >/dev/null", -EPROTO, NULL },
 		{ "dd if=/dev/zero bs=$size count=1 status=none >&3; cat <&3 >/dev/null", -EPROTO,
-		  "agent message: version 0, not 1: hull and hull-hv are not of one release" },
+		  "agent message: version 0, not 2: hull and hull-hv are not of one release" },
 		{ "cat <&3 >&3; cat <&3 >/dev/null", -EPROTO, "agent message: kind 1 is no answer" },
 		{ "cat <&3 >/dev/null", -ETIMEDOUT, "the volume agent does not answer within 1 s" },
 	};

@@ -18,7 +18,7 @@ enum { MIB = 1 << 20 };
 static struct agent_message good(enum agent_kind kind)
 {
 	struct agent_message m = { .version = AGENT_VERSION, .kind = kind, .code = -EPERM, .text = "why", .source = "file:k",
-		.volume = "v", .zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
+		.volume = "v", .server = "s", .zone = MIB, .off = 0, .len = MIB, .boundary = MIB, .total = 2 * MIB, .key_len = 1 };
 
 	m.layout = (struct luks_layout){ .version = 2, .data_off = 4096, .segment_count = 2 };
 	m.layout.segment[0] = (struct luks_segment){ .len = MIB, .sector = 4096, .key_len = 64 };
@@ -35,6 +35,12 @@ static void test_check_good(void)
 
 		check_eq(agent_message_check(&m, sizeof m, kind >= AGENT_OPENED, &err), 0);
 		check_eq(agent_message_check(&m, sizeof m, kind < AGENT_OPENED, &err), -EPROTO);
+	}
+	for (unsigned kind = AGENT_IDENTIFY; kind <= AGENT_IDENTITY; kind++) {
+		struct agent_message m = good(kind);
+
+		check_eq(agent_message_check(&m, sizeof m, kind == AGENT_IDENTITY, &err), 0);
+		check_eq(agent_message_check(&m, sizeof m, kind != AGENT_IDENTITY, &err), -EPROTO);
 	}
 }
 
@@ -53,12 +59,16 @@ static void test_check_bad(void)
 	struct err err;
 
 	check_eq(agent_message_check(&whole, sizeof whole - 1, true, &err), -EPROTO);
-	refuse(AGENT_DONE, true, m.version = 9, "version 9, not 1: hull and hull-hv are not of one release");
+	refuse(AGENT_DONE, true, m.version = 9, "version 9, not 2: hull and hull-hv are not of one release");
 	refuse(AGENT_DONE, true, m.kind = 99, "kind 99 is no answer");
 	refuse(AGENT_OPEN, false, m.kind = 0, "kind 0 is no request");
 	refuse(AGENT_OPEN, false, memset(m.volume, 'x', sizeof m.volume), "volume does not end");
 	refuse(AGENT_FAILED, true, strcpy(m.text, "a\nb"), "text holds a control character");
 	refuse(AGENT_OPEN, false, m.source[0] = 0, "open without volume or key source");
+	refuse(AGENT_IDENTIFY, false, m.source[0] = 0, "identify without source or server");
+	refuse(AGENT_IDENTIFY, false, m.server[0] = 0, "identify without source or server");
+	refuse(AGENT_IDENTIFY, false, m.key_len = AGENT_KEY + 1, "key of 513 bytes");
+	refuse(AGENT_IDENTITY, true, m.key_len = 0, "key of 0 bytes");
 	refuse(AGENT_ROTATE, false, m.volume[0] = 0, "rotate without volume");
 	refuse(AGENT_ROTATE, false, m.zone = 0, "rotate with zones of 0 bytes");
 	refuse(AGENT_ROTATE, false, m.key_len = AGENT_KEY + 1, "key of 513 bytes");

@@ -258,6 +258,8 @@ static void ports_disks_and_bridges_have_properties_of_their_own(void)
 	check_str(env_link_speed_name(other->link_speed), "2.5");
 	check_eq(other->link_width, 1);
 	check_eq(env->pci[5].subsystem_vendor, 0x1af4);		/* a card has the board's */
+	check_eq(env->pci[5].queues, 8);
+	check_eq(env->pci[0].queues, 0);
 	env_free(env);
 	check_eq(load_source(GOLDEN "accept/i440fx.dts", &env, &err), 0);
 	check_or_return(env != NULL);

@@ -478,7 +478,7 @@ static void gathers(void)
 		check_eq(link_write(r.a.link, byte, 100), 0);
 	}
 	check_eq(link_counters(r.a.link)->out_records, before + 2);
-	check_eq(link_queued(r.a.link), 40000 - 2 * 16384);
+	check(link_queued(r.a.link) >= 40000);	/* and records go out together */
 	r.b.stop_at = 40000;
 	run(&r, 5000);
 	check_eq(link_counters(r.a.link)->out_records, before + 3);
