@@ -15,12 +15,10 @@
 #include "lib/scope.h"
 
 #define SECOND 1000000000ull
-/* How often it is looked whether something is due; how soon a source that gave nothing fresh is asked again; for an answer. */
-#define LOOK_NS (60 * SECOND)
-#define STALE_NS (3600 * SECOND)
+/* How long an answer may take. */
 #define ANSWER_NS (150 * SECOND)
 
-enum { SPENT_MAX = 4096, RETRY_MS = 5000, RETRY_MAX_MS = 600000 };
+enum { SPENT_MAX = 4096, RETRY_MS = 5000, RETRY_MAX_MS = 600000, LOOK_MAX_S = 3600 };
 
 struct credentials {
 	struct credentials_config config;
@@ -100,6 +98,17 @@ static void look_again(struct credentials *c, uint64_t in_ns)
 	loop_timer_arm(c->timer, loop_now_ns() + in_ns);
 }
 
+/* When something may be due, an hour from now at the latest: clocks are set, and lists get old. */
+static void look_when_due(struct credentials *c)
+{
+	time_t now = time(NULL), from = cert_from(c->id.cert), until = cert_until(c->id.cert), in = from + (until - from) / 3 * 2 - now;
+
+	/* The source had nothing fresh. */
+	if (due(c))
+		in = until > now ? (until - now) / 3 : LOOK_MAX_S;
+	look_again(c, (uint64_t)(in < 1 ? 1 : in > LOOK_MAX_S ? LOOK_MAX_S : in) * SECOND);
+}
+
 static void failed(struct credentials *c, const struct err *err)
 {
 	c->why = *err;
@@ -142,7 +151,7 @@ static void on_answer(void *ctx, int fd, uint32_t events)
 		return;
 	}
 	stop_asking(c);
-	look_again(c, due(c) ? STALE_NS : LOOK_NS);
+	look_when_due(c);
 }
 
 static bool copy(char *to, size_t size, const char *from)
@@ -201,12 +210,13 @@ static void on_time(void *ctx)
 	if (due(c))
 		begin(c);
 	else
-		look_again(c, LOOK_NS);
+		look_when_due(c);
 }
 
 /* ---- who calls */
 
-static int check_ticket(struct credentials *c, const struct ticket *t, const struct pki_id *caller, const char *nic, struct err *err)
+static int check_ticket(struct credentials *c, const struct ticket *t, const struct pki_id *caller, const char *nic,
+	struct err *err)
 {
 	if (t->callee.role != PKI_HV || strcmp(t->callee.name, c->config.server) || strcmp(t->nic, nic))
 		return err_set(err, -EPERM, "its ticket is for %s/%s %s", pki_role_name(t->callee.role), t->callee.name, t->nic);
