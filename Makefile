@@ -36,6 +36,7 @@ objs = $(patsubst %.c,$(O)/obj/%.o,$(1))
 LIB_SRC := $(call rwild,lib,%.c)
 CRYPTO_SRC := $(call rwild,crypto,%.c)
 LMA_SRC := $(filter-out lma/main.c,$(call rwild,lma,%.c))
+LCG_SRC := $(filter-out lcg/main.c,$(call rwild,lcg,%.c))
 CSC_SRC := $(filter-out csc/main.c,$(call rwild,csc,%.c))
 HV_SRC := $(filter-out hv/main.c,$(call rwild,hv,%.c))
 HULL_SRC := $(wildcard tools/hull/*.c)
@@ -48,7 +49,8 @@ PLUGIN := $(if $(SAN),,$(O)/lib/nbdkit-hull-plugin.so)
 PLUGIN_SRC := $(wildcard tools/nbdkit/*.c hv/block/block.c hv/block/crypt*.c hv/block/file*.c crypto/secret*.c crypto/xts.c) \
 	$(addprefix lib/,err.c log.c loop.c loop_task.c loop_timer.c filelock.c)
 
-BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(O)/bin/hull-lma $(O)/bin/hull-csc
+BIN := $(O)/bin/hull $(O)/bin/hull-hv $(O)/bin/hull-fingerprint $(O)/bin/hull-lma $(O)/bin/hull-csc \
+	$(O)/bin/hull-lcg
 ARCHIVES := $(O)/lib/libhv.a $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 # What hull-hv links: it starts often and stays small. Its library for NBD is loaded when a placement asks for it.
 HV_LIBS := -lfdt -ljansson -luring -lssl -lcrypto
@@ -73,6 +75,8 @@ $(O)/bin/hull-hv: $(call objs,hv/main.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(HV_LIBS)
 $(O)/bin/hull-lma: $(call objs,lma/main.c $(LMA_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+$(O)/bin/hull-lcg: $(call objs,lcg/main.c $(LCG_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 $(O)/bin/hull-csc: $(call objs,csc/main.c $(CSC_SRC)) $(O)/lib/libhullcrypto.a $(O)/lib/libhull.a
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # It stays mapped to the end (nodelete): libcrypto, which nbdkit leaves loaded, frees through it.
@@ -94,7 +98,7 @@ $(O)/gen/suites.inc: FORCE
 	@mkdir -p $(@D); for s in $(SUITES); do echo "SUITE($$(echo $$s | tr / _), \"$$s\")"; done > $@.new; \
 	cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 $(call objs,tests/unit/runner.c): $(O)/gen/suites.inc
-$(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC) $(CSC_SRC)) $(ARCHIVES)
+$(O)/bin/unit: $(call objs,$(TEST_SRC) $(LMA_SRC) $(CSC_SRC) $(LCG_SRC)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS) -lcunit
 # make unit [T=hv/dev] runs the suites whose name starts with T
 unit: $(O)/bin/unit
@@ -104,12 +108,24 @@ unit: $(O)/bin/unit
 $(O)/tools/%: tests/tools/%.c
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(if $(CI),-Werror) -o $@ $< -lm
 
+# ---- and those that speak Hull's protocols
+TOOLS := relay_end relay_evil
+$(TOOLS:%=$(O)/tools/%): $(O)/tools/%: $(O)/obj/tests/tools/%.o $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 # ---- the disk benchmark's program (tests/bench/disk-run)
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
+# ---- what parsing and filtering a frame cost
+$(O)/bench/filter: $(call objs,tests/bench/filter.c) $(O)/lib/libhull.a
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) -ljansson
+
 # ---- the benchmark of links
 $(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# ---- the relay's (tests/bench/relay-run)
+$(O)/bench/relay: $(call objs,tests/bench/relay.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # ---- the network benchmark's yardstick (tests/bench/net)
 $(O)/bench/net_bare: tests/bench/net_bare.c
@@ -122,7 +138,7 @@ FUZZ_CFLAGS := -std=gnu17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer-no-link,add
 fuzz_obj = $(patsubst %.c,$(O)/fuzz/obj/%.o,$(1))
 $(O)/fuzz/obj/%.o: %.c
 	$(call say,FUZZ,$<)mkdir -p $(@D); clang $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
-$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(CRYPTO_SRC) $(HV_SRC) $(LMA_SRC) $(CSC_SRC))
+$(O)/fuzz/libfuzz.a: $(call fuzz_obj,$(LIB_SRC) $(CRYPTO_SRC) $(HV_SRC) $(LMA_SRC) $(CSC_SRC) $(LCG_SRC))
 	$(Q)rm -f $@; ar rcs $@ $^
 $(O)/fuzz/bin/%: $(O)/fuzz/obj/tests/fuzz/%_fuzz.o $(O)/fuzz/libfuzz.a
 	$(call say,LD,$@)mkdir -p $(@D); clang -fsanitize=fuzzer,address,undefined -pthread -o $@ $^ $(LIBS)

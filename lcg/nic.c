@@ -256,6 +256,7 @@ void nic_tick(struct nic *n, uint64_t now_ns)
 const char *nic_server(const struct nic *n) { return n->config.server; }
 const char *nic_name(const struct nic *n) { return n->config.nic; }
 const char *nic_segment(const struct nic *n) { return n->segment; }
+const uint8_t *nic_mac(const struct nic *n) { return n->config.mac; }
 const struct nic_config *nic_config(const struct nic *n) { return &n->config; }
 struct segment_port *nic_port(const struct nic *n) { return n->port; }
 bool nic_is_active(const struct nic *n) { return n->active; }

@@ -13,6 +13,7 @@
 #include "lcg/vlan.h"
 #include "lib/l2/filter.h"
 #include "lib/l2/frame.h"
+#include "lib/l2/loopguard.h"
 
 struct segment;
 struct segment_port;
@@ -76,6 +77,7 @@ void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_
 void segment_tick(struct segment *segment, uint64_t now_ns);
 
 bool segment_is_shut(const struct segment *segment, uint64_t now_ns);
+void segment_guard_counters(const struct segment *segment, struct loopguard_counters *counters);
 const struct segment_counters *segment_counters(const struct segment *segment);
 const struct segment_config *segment_config(const struct segment *segment);
 unsigned segment_ports(const struct segment *segment);

@@ -16,18 +16,18 @@ static bool claimed(const struct frame *f, struct address *ip, bool *v6)
 {
 	static const uint8_t none[16];
 	size_t at = f->vid == FRAME_NO_VID ? FRAME_MIN : FRAME_MIN + VLAN_TAG;
+	bool discovery = f->type == NET_ETH_IPV6 && f->l4 && f->proto == ICMP6 && f->end >= f->l4 + (size_t)ND_LEN;
 	const uint8_t *l4 = f->data + f->l4, *address;
 
-	*v6 = f->type == NET_ETH_IPV6;
-	if (f->type == TYPE_ARP && f->len >= at + ARP_LEN && get_be16(f->data + at - 2) == TYPE_ARP) {
+	*v6 = discovery;
+	if (f->type == TYPE_ARP && f->len >= at + ARP_LEN && get_be16(f->data + at - 2) == TYPE_ARP)
 		address = f->data + at + ARP_SENDER_IP;
-	} else if (*v6 && f->l4 && f->proto == ICMP6 && f->end >= f->l4 + ND_LEN && l4[0] == ND_ADVERTISEMENT) {
+	else if (discovery && l4[0] == ND_ADVERTISEMENT)
 		address = l4 + ND_TARGET;
-	} else if (*v6 && f->l4 && f->proto == ICMP6 && f->end >= f->l4 + ND_LEN && l4[0] == ND_SOLICITATION) {
+	else if (discovery && l4[0] == ND_SOLICITATION)
 		address = f->data + f->l3 + 8;
-	} else {
+	else
 		return false;
-	}
 	if (!memcmp(address, none, *v6 ? 16 : 4) || (*v6 && address[0] == 0xff))
 		return false;
 	*ip = address_of(address, *v6);

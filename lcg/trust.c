@@ -257,6 +257,21 @@ static int load(struct trust *t, const char *dir, struct err *err)
 	return rc ? err_prefix(err, "identity") : make_contexts(&t->id, &t->tls, &t->tls_relay, err);
 }
 
+int trust_is_same(const struct trust *t, const struct trust_config *config, bool *same, struct err *err)
+{
+	struct identity id = { 0 };
+	int rc;
+
+	*same = !strcmp(t->shared->dir, config->dir) && !t->shared->lma == !config->lma &&
+		(!config->lma || !strcmp(t->shared->lma, config->lma));
+	rc = identity_load(config->dir, &id, err);
+	if (rc)
+		return err_prefix(err, "identity");
+	*same = *same && !X509_cmp(id.cert, t->id.cert) && !X509_cmp(id.ca, t->id.ca);
+	identity_drop(&id);
+	return 0;
+}
+
 int trust_create(struct loop *loop, const struct trust_config *config, loop_fn *renewed, void *ctx, struct trust **trust,
 	struct err *err)
 {
@@ -280,13 +295,13 @@ int trust_create(struct loop *loop, const struct trust_config *config, loop_fn *
 	if (!rc && config->lma)
 		rc = start_thread(t, err);
 	if (rc)
-		trust_free(t);
+		trust_free(t, true);
 	else
 		*trust = t;
 	return rc;
 }
 
-static bool wait_for_thread(struct trust_shared *s)
+static bool stop_thread(struct trust_shared *s, bool wait)
 {
 	struct timespec until;
 	int rc = 0;
@@ -297,14 +312,14 @@ static bool wait_for_thread(struct trust_shared *s)
 	pthread_mutex_lock(&s->lock);
 	s->stop = true;
 	pthread_cond_signal(&s->wake);
-	while (!s->over && !rc)
+	while (wait && !s->over && !rc)
 		rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
 	over = s->over;
 	pthread_mutex_unlock(&s->lock);
 	return over;
 }
 
-bool trust_free(struct trust *t)
+bool trust_free(struct trust *t, bool wait)
 {
 	bool over = true;
 
@@ -312,7 +327,7 @@ bool trust_free(struct trust *t)
 		return true;
 	loop_watch_remove(t->watch);
 	if (t->threaded)
-		over = wait_for_thread(t->shared);
+		over = stop_thread(t->shared, wait);
 	if (t->shared)
 		trust_unref(t->shared);
 	SSL_CTX_free(t->tls);

@@ -29,8 +29,13 @@ typedef void trust_fn(void *ctx, const struct trust_ticket *tickets, unsigned co
 /* Reads the folder; renewed is called when the contexts below are other ones. */
 int trust_create(struct loop *loop, const struct trust_config *config, loop_fn *renewed, void *ctx, struct trust **trust,
 	struct err *err) must_check;
-/* Waits a second at most for what is under way; NULL is fine. False: its thread goes on for some seconds, so end by _exit. */
-bool trust_free(struct trust *trust);
+/*
+ * NULL is fine. wait: a second at most for what its thread has under way; false: that goes on for some seconds, so that the process should end by
+ * _exit.
+ */
+bool trust_free(struct trust *trust, bool wait);
+/* Nothing to do: the same folder with the same certificate, the same lma. Errors: what the folder holds is of no use. */
+int trust_is_same(const struct trust *trust, const struct trust_config *config, bool *same, struct err *err) must_check;
 
 const char *trust_name(const struct trust *trust);	/* lcg/NAME in the certificate */
 time_t trust_until(const struct trust *trust);

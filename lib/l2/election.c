@@ -82,12 +82,13 @@ static bool must_leave(const struct election *e, const struct candidate *mine, u
 
 /* ---- grants */
 
-static void answer(struct election *e, struct candidate *c, uint64_t now)
+static void answer(struct election *e, struct candidate *c)
 {
 	struct wire_grant grant = { .stamp_ns = c->beat.stamp_ns };
 
 	if (is_holder(e, c) && e->holder[0] && !e->leaving) {
-		uint64_t until = now + (lease_ms(c) + ELECTION_MARGIN_MS) * MS;
+		/* the gateway counts from when it sent the beat, which is earlier */
+		uint64_t until = c->beat_ns + (lease_ms(c) + ELECTION_MARGIN_MS) * MS;
 
 		grant.lease_ms = lease_ms(c);
 		grant.state = c == e->active ? WIRE_ACTIVE : WIRE_OTHER_PATH;
@@ -111,9 +112,9 @@ static void set_active(struct election *e, struct candidate *c, uint64_t now)
 	}
 	e->elections += c != NULL;
 	if (before && before->beat_ns)
-		answer(e, before, now);
+		answer(e, before);
 	if (c)
-		answer(e, c, now);
+		answer(e, c);
 	e->ops->changed(e->ctx, c);
 }
 
@@ -169,7 +170,7 @@ static void decide(struct election *e, uint64_t now)
 	/* a holder that is quiet is not told to go: it does not hear, and may be back before its lease ends */
 	e->leaving = mine && must_leave(e, mine, now);
 	if (e->leaving && !leaving && e->active && e->active->beat_ns)
-		answer(e, e->active, now);
+		answer(e, e->active);
 	else if (!e->leaving)
 		choose_path(e, now);
 }
@@ -217,9 +218,9 @@ void election_beat(struct election *e, struct candidate *c, const struct wire_be
 	decide(e, now);
 	/* what changed was said to whom it concerns */
 	if (active == e->active && leaving == e->leaving)
-		answer(e, c, now);
+		answer(e, c);
 	else if (c != e->active && c != active)
-		answer(e, c, now);
+		answer(e, c);
 }
 
 void election_release(struct election *e, struct candidate *c, uint64_t stamp, uint64_t now)

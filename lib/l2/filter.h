@@ -51,7 +51,8 @@ int filter_create(const uint8_t mac[FRAME_MAC], struct policy *policy, struct fi
 void filter_set_mtu(struct filter *filter, unsigned lan, unsigned nic);
 /*
  * This end became the active one and has seen none of the server's connections begin: for FILTER_RESUME_S from the next frame on,
- * TCP segments from the middle of connections are taken for one that the rules allow when they allow it to begin in either direction.
+ * TCP segments from the middle of connections are taken for one that the rules allow when they allow it to begin in either
+ * direction.
  */
 enum { FILTER_RESUME_S = 120 };
 void filter_resume(struct filter *filter);
@@ -65,7 +66,7 @@ enum filter_cause filter_pass(struct filter *filter, enum filter_direction direc
  * After FILTER_TOO_BIG: the ICMP message for its sender, to be sent back in the other direction. Its length; 0: nothing is said (no
  * IP, not to be told, told too often).
  */
-enum { FILTER_REPLY_MAX = 1294 };
+enum { FILTER_REPLY_MAX = 1302 };
 size_t filter_reply(struct filter *filter, enum filter_direction direction, const struct frame *f, uint8_t buf[FILTER_REPLY_MAX],
 	uint64_t now_ns);
 /* cause[FILTER_PASS]: what passed; the others: what was dropped */

@@ -20,7 +20,7 @@ bool mss_clamp(struct frame *f, unsigned v4, unsigned v6);
 /* Is a packet of it longer than mtu, when its segments are cut as its header says? Frames without IP: their body. */
 bool mss_exceeds(const struct frame *f, unsigned mtu);
 
-enum { MSS_REPLY_MAX = 1294 };	/* the smallest MTU of IPv6 and two VLAN tags */
+enum { MSS_REPLY_MAX = 1302 };	/* the smallest MTU of IPv6 and two VLAN tags */
 /*
  * The answer to f in its sender's name for "too long, mtu is": ICMP fragmentation needed (RFC 1191), ICMPv6 packet too big (RFC
  * 4443), as if it came from where f goes. Its length; 0: nothing may be said (no IP, may be cut by routers, a group address, itself

@@ -211,16 +211,19 @@ static int parse_head(char **rest, struct rule *rule, struct err *err)
 }
 
 /* A list of one family leaves a rule to that family. */
-static void families(const struct prefix_list *list, struct rule *rule)
+static bool can_match(const struct rule *rule, bool v6)
 {
-	bool v4 = !list->count, v6 = v4;
+	const struct prefix_list *list[2] = { &rule->from, &rule->to };
 
-	for (unsigned i = 0; i < list->count; i++) {
-		v4 |= !list->prefix[i].v6;
-		v6 |= list->prefix[i].v6;
+	for (unsigned i = 0; i < 2; i++) {
+		bool found = !list[i]->count;
+
+		for (unsigned n = 0; n < list[i]->count; n++)
+			found |= list[i]->prefix[n].v6 == v6;
+		if (!found)
+			return false;
 	}
-	rule->v4 &= v4;
-	rule->v6 &= v6;
+	return v6 ? rule->v6 : rule->v4;
 }
 
 int rule_parse(const char *text, struct rule *rule, struct err *err)
@@ -235,9 +238,7 @@ int rule_parse(const char *text, struct rule *rule, struct err *err)
 	r = parse_head(&rest, rule, err);
 	while (!r && (word = strtok_r(NULL, " \t", &rest)))
 		r = parse_clause(word, strtok_r(NULL, " \t", &rest), rule, err);
-	families(&rule->from, rule);
-	families(&rule->to, rule);
-	if (!r && !rule->v4 && !rule->v6)
+	if (!r && !can_match(rule, false) && !can_match(rule, true))
 		r = err_set(err, -EINVAL, "\"from\" and \"to\" have no kind of IP in common");
 	if (r)
 		rule_free(rule);

@@ -6,7 +6,7 @@
  *
  * Election. Only this end decides, so two gateways can never both serve one server, whatever they can see of each other. A
  * gateway serves only while its lease runs, counted from when it sent the BEAT that the GRANT answers; this end gives another
- * gateway a grant only when the last lease it gave has surely ended (counted from when it sent the GRANT), or was released.
+ * gateway a grant only when the last lease it gave has surely ended (counted from when the BEAT came), or was released.
  * Between paths of one gateway nothing is waited for. Preferred are paths of gateways whose LAN works, then the higher priority,
  * then the one that is active, then the smaller round trip; a working active gateway is not left for a better priority sooner
  * than after 10 s (no flapping).

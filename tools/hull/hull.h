@@ -16,7 +16,7 @@ struct command {
 };
 
 extern const struct command env_commands[], volume_commands[], keys_commands[], pki_commands[],
-	server_commands[], join_commands[], relay_commands[];	/* end with NULL words */
+	server_commands[], gateway_commands[], join_commands[], relay_commands[];	/* end with NULL words */
 
 /* Print how a command is called on standard error; returns HULL_TROUBLE. */
 int command_usage(const struct command *c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "lcg/peers.h"
+#include "lcg/introductions.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +9,11 @@
 #define SECOND_NS 1000000000ull
 
 /* SLOTS: a power of two. LIST: as many as a PEERS message may hold. */
-enum { SLOTS = PEERS_PAIRS * 2, LIST = 64, LANES = 2 };
+enum { SLOTS = INTRODUCTIONS_PAIRS * 2, LIST = 64, LANES = 2 };
 
 /* Of two servers the one whose name comes first calls. */
 struct pair {
-	struct peers *peers;
+	struct introductions *all;
 	struct pair *chain;
 	struct nic *caller, *callee;
 	bool talked, asking, told;
@@ -23,11 +23,11 @@ struct pair {
 	const struct trust_ticket *ticket;	/* while they are being sent */
 };
 
-struct peers {
+struct introductions {
 	struct trust *trust;
 	unsigned count;
 	struct pair *head[SLOTS];
-	struct peers_counters counters;
+	struct introductions_counters counters;
 };
 
 static unsigned hash(const struct nic *a, const struct nic *b)
@@ -44,7 +44,7 @@ static bool calls(const struct nic *a, const struct nic *b)
 	return order ? order < 0 : strcmp(nic_name(a), nic_name(b)) < 0;
 }
 
-void peers_note(struct peers *p, struct nic *from, struct nic *to)
+void introductions_note(struct introductions *p, struct nic *from, struct nic *to)
 {
 	struct nic *caller = calls(from, to) ? from : to, *callee = caller == from ? to : from;
 	unsigned slot = hash(caller, callee);
@@ -53,12 +53,12 @@ void peers_note(struct peers *p, struct nic *from, struct nic *to)
 	for (pair = p->head[slot]; pair && (pair->caller != caller || pair->callee != callee); pair = pair->chain)
 		;
 	if (!pair) {
-		pair = p->count < PEERS_PAIRS ? calloc(1, sizeof *pair) : NULL;
+		pair = p->count < INTRODUCTIONS_PAIRS ? calloc(1, sizeof *pair) : NULL;
 		if (!pair) {
 			p->counters.full++;
 			return;
 		}
-		*pair = (struct pair){ .peers = p, .chain = p->head[slot], .caller = caller, .callee = callee, .pause_s = PEERS_FIRST_S };
+		*pair = (struct pair){ .all = p, .chain = p->head[slot], .caller = caller, .callee = callee, .pause_s = INTRODUCTIONS_FIRST_S };
 		p->head[slot] = pair;
 		p->count++;
 		p->counters.seen++;
@@ -95,7 +95,7 @@ static json_t *describe(const struct nic *n, const struct pair *with_tickets)
 }
 
 /* A PEERS message takes the place of the one before, so it has all that this NIC was told of. */
-static int tell(struct peers *p, struct nic *n, const struct pair *fresh)
+static int tell(struct introductions *p, struct nic *n, const struct pair *fresh)
 {
 	json_t *list = json_array(), *o;
 	int rc;
@@ -114,13 +114,13 @@ static int tell(struct peers *p, struct nic *n, const struct pair *fresh)
 static void introduce(struct pair *pair)
 {
 	/* who is called must know of it first */
-	int rc = tell(pair->peers, pair->callee, pair);
+	int rc = tell(pair->all, pair->callee, pair);
 
-	rc = rc ? rc : tell(pair->peers, pair->caller, pair);
+	rc = rc ? rc : tell(pair->all, pair->caller, pair);
 	pair->told |= !rc;
 	pair->tickets = 0;
-	pair->peers->counters.introduced += !rc;
-	pair->peers->counters.failed += !!rc;
+	pair->all->counters.introduced += !rc;
+	pair->all->counters.failed += !!rc;
 	if (!rc)
 		log_debug("%s %s and %s %s were introduced", nic_server(pair->caller), nic_name(pair->caller), nic_server(pair->callee),
 			nic_name(pair->callee));
@@ -132,7 +132,7 @@ static void on_tickets(void *ctx, const struct trust_ticket *tickets, unsigned c
 
 	pair->asking = false;
 	if (!count) {
-		pair->peers->counters.failed++;
+		pair->all->counters.failed++;
 		log_limited(LOG_INFO, "servers are not introduced, their frames go on by way of the gateway: %s", why->text);
 		return;
 	}
@@ -161,15 +161,15 @@ static void look_at(struct pair *pair, uint64_t now_ns)
 	if (!talked || pair->asking || now_ns < pair->next_ns || !nic_is_active(pair->caller) || !nic_is_active(pair->callee))
 		return;
 	/* after a quiet time it is a new beginning */
-	if (pair->next_ns && now_ns > pair->next_ns + PEERS_LAST_S * SECOND_NS)
-		pair->pause_s = PEERS_FIRST_S;
+	if (pair->next_ns && now_ns > pair->next_ns + INTRODUCTIONS_LAST_S * SECOND_NS)
+		pair->pause_s = INTRODUCTIONS_FIRST_S;
 	pair->next_ns = now_ns + pair->pause_s * SECOND_NS;
-	pair->pause_s = pair->pause_s * 2 < PEERS_LAST_S ? pair->pause_s * 2 : PEERS_LAST_S;
-	pair->asking = !trust_ask(pair->peers->trust, nic_server(pair->caller), nic_server(pair->callee), nic_name(pair->callee),
+	pair->pause_s = pair->pause_s * 2 < INTRODUCTIONS_LAST_S ? pair->pause_s * 2 : INTRODUCTIONS_LAST_S;
+	pair->asking = !trust_ask(pair->all->trust, nic_server(pair->caller), nic_server(pair->callee), nic_name(pair->callee),
 		connections(pair->callee), on_tickets, pair);
 }
 
-void peers_tick(struct peers *p, uint64_t now_ns)
+void introductions_tick(struct introductions *p, uint64_t now_ns)
 {
 	for (unsigned i = 0; p->count && i < SLOTS; i++)
 		for (struct pair *pair = p->head[i]; pair; pair = pair->chain)
@@ -178,16 +178,16 @@ void peers_tick(struct peers *p, uint64_t now_ns)
 
 /* ---- its life */
 
-int peers_create(struct trust *trust, struct peers **peers)
+int introductions_create(struct trust *trust, struct introductions **out)
 {
-	*peers = calloc(1, sizeof **peers);
-	if (!*peers)
+	*out = calloc(1, sizeof **out);
+	if (!*out)
 		return -ENOMEM;
-	(*peers)->trust = trust;
+	(*out)->trust = trust;
 	return 0;
 }
 
-static void forget(struct peers *p, const struct nic *nic)
+static void forget(struct introductions *p, const struct nic *nic)
 {
 	for (unsigned i = 0; i < SLOTS; i++) {
 		for (struct pair **at = &p->head[i], *pair; (pair = *at);) {
@@ -203,9 +203,9 @@ static void forget(struct peers *p, const struct nic *nic)
 	}
 }
 
-void peers_forget(struct peers *p, const struct nic *nic) { forget(p, nic); }
+void introductions_forget(struct introductions *p, const struct nic *nic) { forget(p, nic); }
 
-void peers_set_trust(struct peers *p, struct trust *trust)
+void introductions_set_trust(struct introductions *p, struct trust *trust)
 {
 	for (unsigned i = 0; i < SLOTS; i++)
 		for (struct pair *pair = p->head[i]; pair; pair = pair->chain) {
@@ -215,7 +215,7 @@ void peers_set_trust(struct peers *p, struct trust *trust)
 	p->trust = trust;
 }
 
-void peers_free(struct peers *p)
+void introductions_free(struct introductions *p)
 {
 	if (!p)
 		return;
@@ -223,4 +223,4 @@ void peers_free(struct peers *p)
 	free(p);
 }
 
-const struct peers_counters *peers_counters(const struct peers *p) { return &p->counters; }
+const struct introductions_counters *introductions_counters(const struct introductions *p) { return &p->counters; }
