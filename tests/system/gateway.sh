@@ -279,6 +279,9 @@ if start "lan.home = packet:lan0" "segment.office = home"; then
 	wait_for 5 reaches client $ip1
 	capture_stop
 	check "mirror on a TAP device: tcpdump listens there" sh -c "tcpdump -nr '$net_dir/ids.pcap' icmp 2>/dev/null | grep -q '192.0.2.1 > $ip1'"
+	# the first question is the server's to answer, the second one the gateway's
+	ns client ip neigh flush dev eth0
+	wait_for 5 reaches client $ip1
 	ns client ip neigh flush dev eth0
 	check "suppression: ping" wait_for 5 reaches client $ip1
 	check "suppression: the gateway answered" wait_for 5 counts "segment office" answers 1
