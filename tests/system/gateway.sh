@@ -14,8 +14,8 @@ net_enter gateway "$@"
 frames=$O/tools/frames
 tagged=$O/tools/tagged
 lcg=${HULL_LCG:-$O/bin/hull-lcg}
-mac1=52:54:00:00:01:01 mac2=52:54:00:00:01:02 mac3=52:54:00:00:01:03
-ip1=192.0.2.10 ip2=192.0.2.11 ip3=192.0.2.12
+mac1=52:54:00:00:01:01 mac2=52:54:00:00:01:02
+ip1=192.0.2.10 ip2=192.0.2.11
 failed=0
 pass() { echo "PASS gateway: $1"; }
 fail() { echo "FAIL gateway: $1"; failed=1; }

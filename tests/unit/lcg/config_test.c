@@ -148,7 +148,8 @@ static int read_server(const char *placement, struct lcg_config **c, struct err 
 	int rc;
 
 	write_file("web.placement", placement, strlen(placement));
-	snprintf(text, sizeof text, "%ssegment.office = home\nserver.web1.environment = %s\nserver.web1.placement = %s\n", base, environment,
+	snprintf(text, sizeof text, "%ssegment.office = home\nserver.web1.environment = %s\nserver.web1.placement = %s\n", base,
+		environment,
 		place);
 	rc = read_text(text, c, err);
 	free(environment);

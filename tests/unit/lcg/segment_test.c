@@ -340,7 +340,8 @@ static void no_two_servers_with_one_mac(void)
 	struct rig r;
 
 	setup(&r, &untagged, "");
-	CU_ASSERT_FATAL(!config_create(&none) && !policy_read(none, "net0", &policy, &err) && !filter_create(mac[0], policy, &filter, &err));
+	CU_ASSERT_FATAL(!config_create(&none) && !policy_read(none, "net0", &policy, &err) && !filter_create(mac[0], policy,
+		&filter, &err));
 	CU_ASSERT_FATAL(!segment_add_port(r.segment, "t net0", mac[0], filter, to_server, &r.server[2], &other, &err));
 	segment_port_set_active(other, true, T0);
 	from_lan(&r, mac[0], client);
