@@ -33,7 +33,7 @@ net_why_not() {
 
 	for p in ip tcpdump; do command -v $p >/dev/null || { echo "$p is not installed"; return 0; }; done
 	[ -e /dev/net/tun ] || { echo "there is no /dev/net/tun"; return 0; }
-	out=$(unshare "${net_unshare[@]}" bash -c 'mount -t tmpfs none /run && ip link add v0 type veth peer name v1 && ip tuntap add t0 mode tap' 2>&1) ||
+	out=$(unshare "${net_unshare[@]}" bash -c 'busybox mount -t tmpfs none /run && ip link add v0 type veth peer name v1 && ip tuntap add t0 mode tap' 2>&1) ||
 		echo "no namespaces here: $(tail -n 1 <<<"$out")"
 }
 
@@ -47,14 +47,15 @@ net_enter() {
 		return 0
 	fi
 	net_unshare=(--net --mount --pid --fork --kill-child --mount-proc)
-	[ "$(id -u)" -eq 0 ] || net_unshare+=(--map-root-user)
+	# A user who is not root stays who he is, with the capabilities: tcpdump lays down a root's rights, which a lone user can't.
+	[ "$(id -u)" -eq 0 ] || net_unshare+=(--map-current-user --keep-caps)
 	why=$(net_why_not)
 	[ -z "$why" ] || { echo "SKIP $name: $why"; exit 0; }
 	net_dir=$(mktemp -d)
 	exec 9</proc
 	NET_INSIDE=1 NET_DIR=$net_dir unshare "${net_unshare[@]}" -- "$0" "$@" <&0 &
 	net_pid=$!
-	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null; net_sweep; exit 143' INT TERM HUP
+	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null || true; net_sweep; exit 143' INT TERM HUP
 	status=0
 	wait $net_pid || status=$?
 	net_sweep
@@ -72,8 +73,8 @@ net_inside() {
 	trap net_leave EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	# Sockets of the test's programs need short paths, hence /run.
-	mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up || { echo "FAIL namespaces: /run or loopback"; exit 1; }
+	# Sockets of the test's programs need short paths, hence /run. mount(8) looks at the user, not at capabilities.
+	busybox mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up || { echo "FAIL namespaces: /run or loopback"; exit 1; }
 }
 net_leave() {
 	local status=$? c
@@ -178,10 +179,11 @@ wan_stop() {
 
 # ---- captures
 capture_start() {
-	local file=$1 n=$2 i=$3
+	local file=$1 n=$2 i=$3 user=()
 
-	# not as its own user: that one may not write here, and does not exist in a user namespace
-	ns_exec "$n" tcpdump -Z root -i "$i" -s 262144 -B 65536 -U -n -w "$file" 2>"$file.log" &
+	# not as its own user: that one may not write here
+	[ "$(id -u)" -ne 0 ] || user=(-Z root)
+	ns_exec "$n" tcpdump "${user[@]}" -i "$i" -s 262144 -B 65536 -U -n -w "$file" 2>"$file.log" &
 	net_captures+=("$!:$file")
 	wait_for 10 grep -q 'listening on' "$file.log" || { echo "tcpdump on $i: $(tail -n 1 "$file.log")" >&2; return 1; }
 }
