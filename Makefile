@@ -108,6 +108,11 @@ unit: $(O)/bin/unit
 $(O)/tools/%: tests/tools/%.c
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) -std=gnu17 -O2 -g -Wall -Wextra -Wshadow $(if $(CI),-Werror) -o $@ $< -lm
 
+# ---- and those that speak Hull's protocols
+TOOLS := relay_end relay_evil
+$(TOOLS:%=$(O)/tools/%): $(O)/tools/%: $(O)/obj/tests/tools/%.o $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
 # ---- the disk benchmark's program (tests/bench/disk-run)
 $(O)/bench/disk: $(call objs,$(wildcard tests/bench/disk*.c)) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
@@ -118,6 +123,9 @@ $(O)/bench/filter: $(call objs,tests/bench/filter.c) $(O)/lib/libhull.a
 
 # ---- the benchmark of links
 $(O)/bench/link: $(call objs,tests/bench/link.c) $(ARCHIVES)
+	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
+# ---- the relay's (tests/bench/relay-run)
+$(O)/bench/relay: $(call objs,tests/bench/relay.c) $(ARCHIVES)
 	$(call say,LD,$@)mkdir -p $(@D); $(CC) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS)
 # ---- the network benchmark's yardstick (tests/bench/net)
 $(O)/bench/net_bare: tests/bench/net_bare.c

@@ -12,7 +12,7 @@
 struct pipes;
 struct pipe { int in, out; size_t size; };	/* written to, read from; bytes it holds when its pages are full */
 
-enum { PIPES_LARGE = 1 << 20, PIPES_LARGE_MAX = 32, PIPES_KEPT = 32 };
+enum { PIPES_LARGE = 256 << 10, PIPES_LARGE_MAX = 128, PIPES_KEPT = 32 };
 
 int pipes_create(struct pipes **pipes, struct err *err) must_check;
 void pipes_free(struct pipes *pipes);	/* all were given back; NULL is fine */

@@ -5,6 +5,8 @@
  */
 #include "csc/splice.h"
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +14,8 @@
 #include <sys/socket.h>
 #include "lib/scope.h"
 
-enum { TURNS = 4 };	/* of a pipe's size, before others have theirs */
+enum { TURNS = 4 };		/* of a pipe's size, before others have theirs */
+enum { UNSENT = 256 << 10 };	/* bytes that wait in a socket behind those under way: more would only add to every delay */
 
 struct way {
 	int from, to;
@@ -58,14 +61,14 @@ static int drain(struct way *w)
 	return 0;
 }
 
-/* Into an empty pipe. 1: something came; 0: the end; -EAGAIN. */
+/* Into an empty pipe. Bytes that came; 0: the end; -EAGAIN. */
 static int fill(struct way *w)
 {
 	ssize_t n = move(w->from, w->pipe.in, w->pipe.size);
 
 	if (n > 0)
 		w->held = (size_t)n;
-	return n > 0 ? 1 : (int)n;
+	return (int)n;
 }
 
 /* The pipe is empty. */
@@ -81,11 +84,16 @@ static int turn(struct way *w)
 	int rc = drain(w);
 
 	for (int i = 0; i < TURNS && !rc; i++) {
+		bool all;
+
 		rc = fill(w);
 		if (!rc)
 			return pass_end(w);
+		all = rc > 0 && (size_t)rc < w->pipe.size / 2;	/* the socket had no more: the loop says when it has */
 		if (rc > 0)
 			rc = drain(w);
+		if (all)
+			break;
 	}
 	return rc == -EAGAIN ? 0 : rc;
 }
@@ -134,10 +142,28 @@ static int failure(int fd)
 	return code ? -code : -ECONNRESET;
 }
 
+/* Go on, or tell the owner that it is over. */
+static void settle(struct splice *s, int rc)
+{
+	bool over = rc || (s->way[0].ended && s->way[1].ended);
+
+	if (!over) {
+		rc = wait_on(s);
+		over = rc;
+	}
+	if (!over)
+		return;
+	for (int i = 0; i < 2; i++) {
+		loop_watch_remove(s->watch[i]);
+		s->watch[i] = NULL;
+	}
+	s->fn(s->ctx, rc);	/* may free it */
+}
+
 static void on_socket(void *ctx, int fd, uint32_t events)
 {
 	struct splice *s = ctx;
-	int i = fd == s->fd[1], over, rc = 0;
+	int i = fd == s->fd[1], rc = 0;
 
 	if (events & EPOLLERR)
 		rc = failure(fd);
@@ -145,16 +171,7 @@ static void on_socket(void *ctx, int fd, uint32_t events)
 		rc = pump(s, &s->way[i]);
 	if (!rc && events & (EPOLLOUT | EPOLLHUP) && s->way[!i].held)
 		rc = pump(s, &s->way[!i]);
-	over = rc || (s->way[0].ended && s->way[1].ended);
-	if (!over)
-		over = rc = wait_on(s);
-	if (!over)
-		return;
-	for (i = 0; i < 2; i++) {
-		loop_watch_remove(s->watch[i]);
-		s->watch[i] = NULL;
-	}
-	s->fn(s->ctx, rc);	/* may free it */
+	settle(s, rc);
 }
 
 /* ---- life */
@@ -186,6 +203,8 @@ int splice_create(struct loop *loop, struct pipes *pipes, int a, int b, splice_f
 	}
 	*s = (struct splice){ .pipes = pipes, .fn = fn, .ctx = ctx, .fd = { a, b },
 		.way = { { .from = a, .to = b }, { .from = b, .to = a } } };
+	for (int i = 0; i < 2; i++)
+		(void)!setsockopt(s->fd[i], IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){ UNSENT }, sizeof(int));
 	for (int i = 0; i < 2 && !rc; i++)
 		rc = loop_watch_add(loop, s->fd[i], EPOLLIN, on_socket, s, &s->watch[i]);
 	if (rc) {

@@ -119,9 +119,6 @@ static bool pass(struct segment_port *port, enum filter_direction direction, str
 		return true;
 	if (cause == FILTER_TOO_BIG)
 		reply(port->segment, port, direction, f, now_ns);
-	else if (cause != FILTER_FIREWALL && cause != FILTER_RATE)
-		log_limited(LOG_WARN, "segment %s: %s: a frame %s the server was dropped: %s", port->segment->config.name, port->name,
-			direction == FILTER_FROM_SERVER ? "from" : "to", filter_cause_name(cause));
 	return false;
 }
 

@@ -23,7 +23,7 @@ static json_t *gateway_json(struct gateway *g)
 		active += nic_is_active(p->nic[i]);
 	return json_pack("{s:s s:s s:I s:I s:I s:I s:I s:I s:b s:b s:I}", "name", trust_name(p->trust), "version", HULL_VERSION, "uptime_ms",
 		(json_int_t)((loop_now_ns() - g->started_ns) / 1000000), "priority", (json_int_t)p->config->priority, "nics",
-		(json_int_t)p->nics, "active", (json_int_t)active, "reloads", (json_int_t)g->reloads - 1, "reload_failures",
+		(json_int_t)p->nics, "active", (json_int_t)active, "reloads", (json_int_t)g->reloads, "reload_failures",
 		(json_int_t)g->reload_failures, "lma", p->config->lma != NULL, "lma_away", trust_lma_is_away(p->trust),
 		"certificate_until", (json_int_t)trust_until(p->trust));
 }
@@ -70,7 +70,7 @@ static json_t *gateway_numbers(struct gateway *g)
 	struct trust_counters t;
 
 	trust_counters(g->parts.trust, &t);
-	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "reloads", (json_int_t)g->reloads - 1, "reload_failures",
+	return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "reloads", (json_int_t)g->reloads, "reload_failures",
 		(json_int_t)g->reload_failures, "lma_asked", (json_int_t)t.asked, "lma_refused", (json_int_t)t.refused, "lma_away",
 		(json_int_t)t.away, "tickets", (json_int_t)t.tickets, "renewals", (json_int_t)t.renewals, "renewal_failures",
 		(json_int_t)t.renewal_failures, "revocation_lists", (json_int_t)t.lists, "revocation_list_failures",

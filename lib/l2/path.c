@@ -11,7 +11,7 @@
  * BEATs in a row are what a path that stood still for a while brings at once; more of them, or more grants than beats, are a
  * flood.
  */
-enum { STAMPS = 64, BEATS_AT_ONCE = 200, BEAT_EARN_MS = 25, QUEUE_MAX = 1 << 20 };
+enum { STAMPS = 64, BEATS_AT_ONCE = 200, BEAT_EARN_MS = 25, QUEUE_MAX = 4 << 20 };
 #define MS 1000000ull
 
 struct slot { struct path *path; struct lane *lane; unsigned i; bool greeted; };

@@ -11,7 +11,7 @@
 
 /* The receiver tells after so many bytes at the latest, or after so long when it is fewer. */
 enum { WINDOW_TELL = 65536, WINDOW_TELL_NS = 2000000 };
-enum { WINDOW_MIN = 32768, WINDOW_FIRST = 262144, WINDOW_MAX = 16 << 20 };
+enum { WINDOW_MIN = 32768, WINDOW_FIRST = 262144, WINDOW_MAX = 64 << 20 };
 
 struct window {
 	uint64_t sent, consumed;	/* bytes since the connection began */

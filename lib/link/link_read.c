@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading: record by record into the queue, handing out after each, so that what is taken is still in the cache. A link that gathers
- * has many records from one call of the kernel (tls.c); a round is bounded by what the socket gives, never by what lies here.
+ * Reading: record by record into the queue, handing out after each, so that what is taken is still in the cache. A link that
+ * gathers has many records from one call of the kernel (tls.c). A round is bounded by what the socket gives, never by what lies
+ * here.
  */
 #include <errno.h>
 #include "lib/link/link_priv.h"
