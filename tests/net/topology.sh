@@ -34,7 +34,7 @@ net_why_not() {
 
 	command -v ip >/dev/null || { echo "iproute2 is not installed"; return 0; }
 	[ -e /dev/net/tun ] || { echo "there is no /dev/net/tun"; return 0; }
-	out=$(unshare "${net_unshare[@]}" bash -c 'mount -t tmpfs none /run && ip link add v0 type veth peer name v1 && ip tuntap add t0 mode tap' 2>&1) ||
+	out=$(unshare "${net_unshare[@]}" bash -c 'busybox mount -t tmpfs none /run && ip link add v0 type veth peer name v1 && ip tuntap add t0 mode tap' 2>&1) ||
 		echo "no namespaces here: $(tail -n 1 <<<"$out")"
 }
 
@@ -48,14 +48,15 @@ net_enter() {
 		return 0
 	fi
 	net_unshare=(--net --mount --pid --fork --kill-child --mount-proc)
-	[ "$(id -u)" -eq 0 ] || net_unshare+=(--map-root-user)
+	# A user who is not root stays who he is, with the capabilities: tcpdump lays down a root's rights, which a lone user can't.
+	[ "$(id -u)" -eq 0 ] || net_unshare+=(--map-current-user --keep-caps)
 	why=$(net_why_not)
 	[ -z "$why" ] || { echo "SKIP $name: $why"; exit 0; }
 	net_dir=$(mktemp -d)
 	exec 9</proc
 	NET_INSIDE=1 NET_DIR=$net_dir unshare "${net_unshare[@]}" -- "$0" "$@" <&0 &
 	net_pid=$!
-	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null; net_sweep; exit 143' INT TERM HUP
+	trap 'kill -KILL $net_pid 2>/dev/null; wait $net_pid 2>/dev/null || true; net_sweep; exit 143' INT TERM HUP
 	status=0
 	wait $net_pid || status=$?
 	net_sweep
@@ -73,8 +74,8 @@ net_inside() {
 	trap net_leave EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
-	# Sockets of the test's programs need short paths, hence /run.
-	mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up || { echo "FAIL namespaces: /run or loopback"; exit 1; }
+	# Sockets of the test's programs need short paths, hence /run. mount(8) looks at the user, not at capabilities.
+	busybox mount -t tmpfs none /run && mkdir -p /run/netns && ip link set lo up || { echo "FAIL namespaces: /run or loopback"; exit 1; }
 }
 net_leave() {
 	local status=$? c
