@@ -175,6 +175,10 @@ static void on_parked(void *ctx, int fd, const struct err *why)
 	struct place *p = ctx;
 
 	p->client = NULL;
+	if (why->code == -ETIMEDOUT && hold) {	/* so many at once, on a busy machine */
+		park(p);
+		return;
+	}
 	if (why->code)
 		die(why->code, why->text);
 	if (!hold && loop_watch_add(loop, fd, EPOLLIN, on_first_byte, p, &p->watch))
