@@ -184,6 +184,35 @@ int tls_create(const struct tls_config *c, SSL_CTX **out, struct err *err)
 
 /* ---- the peer */
 
+static int verified(long result, struct err *err)
+{
+	int rc = cert_verify_code(result);
+
+	return rc ? err_set(err, rc, "certificate: %s", X509_verify_cert_error_string(result)) : 0;
+}
+
+/* By what the context trusts and knows to be revoked today. Certificates are the authority's own: no chain is needed. */
+static int verify_again(SSL *ssl, X509 *cert, time_t now, struct err *err)
+{
+	X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
+	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+	int rc;
+
+	if (!ctx || !X509_STORE_CTX_init(ctx, store, cert, SSL_get_peer_cert_chain(ssl)) ||
+	    !X509_STORE_CTX_set_default(ctx, SSL_is_server(ssl) ? "ssl_client" : "ssl_server")) {
+		X509_STORE_CTX_free(ctx);
+		return cert_trouble(err, -ENOMEM, "certificate: cannot be looked at again");
+	}
+	X509_STORE_CTX_set_time(ctx, 0, now);
+	X509_STORE_CTX_set_depth(ctx, 1);
+	if (X509_verify_cert(ctx) != 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK)
+		X509_STORE_CTX_set_error(ctx, X509_V_ERR_UNSPECIFIED);
+	rc = verified(X509_STORE_CTX_get_error(ctx), err);
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return rc;
+}
+
 int tls_peer(SSL *ssl, time_t now, struct pki_id *id, X509 **out, struct err *err)
 {
 	X509 *cert = SSL_get0_peer_certificate(ssl);
@@ -192,9 +221,9 @@ int tls_peer(SSL *ssl, time_t now, struct pki_id *id, X509 **out, struct err *er
 	*out = NULL;
 	if (!cert)
 		return err_set(err, -EACCES, "the other side shows no certificate");
-	rc = cert_verify_code(SSL_get_verify_result(ssl));
+	rc = SSL_session_reused(ssl) ? verify_again(ssl, cert, now, err) : verified(SSL_get_verify_result(ssl), err);
 	if (rc)
-		return err_set(err, rc, "certificate: %s", X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
+		return rc;
 	if (now >= cert_until(cert))
 		return err_set(err, -EKEYEXPIRED, "certificate: has expired");
 	rc = cert_id(cert, id, err);

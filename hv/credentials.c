@@ -215,7 +215,8 @@ static void on_time(void *ctx)
 
 /* ---- who calls */
 
-static int check_ticket(struct credentials *c, const struct ticket *t, const struct pki_id *caller, const char *nic, struct err *err)
+static int check_ticket(struct credentials *c, const struct ticket *t, const struct pki_id *caller, const char *nic,
+	struct err *err)
 {
 	if (t->callee.role != PKI_HV || strcmp(t->callee.name, c->config.server) || strcmp(t->nic, nic))
 		return err_set(err, -EPERM, "its ticket is for %s/%s %s", pki_role_name(t->callee.role), t->callee.name, t->nic);

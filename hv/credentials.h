@@ -36,9 +36,9 @@ int credentials_create(const struct credentials_config *config, struct agent *ag
 void credentials_free(struct credentials *c);	/* ends the agent, wipes; NULL is fine */
 const struct credentials_tls *credentials_tls(const struct credentials *c);
 /*
- * May the other side of ssl, after the handshake and its HELLO (lib/l2/hello.h), have a path to our NIC? One that calls is the gateway
- * or server that it says it is, its ticket is for the two of us, and nobody used it before; one that we called is the server that
- * it answers as. -EPERM, -EACCES, -EEXIST, ticket_verify's and tls_peer's.
+ * May the other side of ssl, after the handshake and its HELLO (lib/l2/hello.h), have a path to our NIC? One that calls is
+ * the gateway or server that it says it is, its ticket is for the two of us, and nobody used it before; one that we called is
+ * the server that it answers as. -EPERM, -EACCES, -EEXIST, ticket_verify's and tls_peer's.
  */
 int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err) must_check;
 /* {"state": "none"|"valid"|"expired", "until": seconds since 1970, "text": the last failure}; NULL: out of memory */

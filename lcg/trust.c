@@ -259,7 +259,7 @@ static int load(struct trust *t, const char *dir, struct err *err)
 
 int trust_is_same(const struct trust *t, const struct trust_config *config, bool *same, struct err *err)
 {
-	struct identity id;
+	struct identity id = { 0 };
 	int rc;
 
 	*same = !strcmp(t->shared->dir, config->dir) && !t->shared->lma == !config->lma &&

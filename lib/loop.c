@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * epoll, one timerfd for the earliest timer, one eventfd for posts and stop.
- * A round: wait; enter; descriptors, due timers, posts, then the tasks asked for meanwhile; leave. lock protects the lists and the heap and is never held
- * over a callback; the guard, where there is one, keeps other threads' set, remove, arm and disarm out of a round.
+ * A round: wait; enter; descriptors, due timers, posts, then the tasks asked for meanwhile; leave. lock protects the lists and the
+ * heap and is never held over a callback; the guard, where there is one, keeps other threads' set, remove, arm and disarm out of
+ * a round.
  */
 #include <errno.h>
 #include <stdlib.h>

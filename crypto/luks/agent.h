@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, and enrols for its certificate,
- * so that the hypervisor itself parses no header, runs no Argon2id and opens no link for keys. It is `hull volume agent`, which stands beside
- * hull-hv. Client half: agent_client.c (hv); server half: agent_serve.c (tools/hull). They talk over a SOCK_SEQPACKET pair, one
- * struct agent_message each way at a time; both halves check every field.
+ * The volume agent: a short-lived child process that gets keys and reads LUKS headers for hull-hv, and enrols for its
+ * certificate, so that the hypervisor itself parses no header, runs no Argon2id and opens no link for keys. It is
+ * `hull volume agent`, which stands beside hull-hv. Client half: agent_client.c (hv); server half: agent_serve.c (tools/hull).
+ * They talk over a SOCK_SEQPACKET pair, one struct agent_message each way at a time; both halves check every field.
  *
  * The agent ends when the socket closes, and is killed when the thread that started it ends (PR_SET_PDEATHSIG goes by threads,
  * not processes). It may be writing a zone then, and the kernel drops hull-hv's locks before it kills the agent: so hull-hv lends
@@ -60,8 +60,8 @@ struct agent_message {
 int agent_message_check(const struct agent_message *m, size_t len, bool from_agent, struct err *err) must_check;
 
 /*
- * An identity on its way, either way: the private key in the message, certificate, authority and revocation list (DER, each behind its
- * length in 4 little-endian bytes; 0: there is none) in a sealed memory file that goes with it. *fd is the caller's.
+ * An identity on its way, either way: the private key in the message, certificate, authority and revocation list (DER, each
+ * behind its length in 4 little-endian bytes; 0: there is none) in a sealed memory file that goes with it. *fd is the caller's.
  */
 int agent_pack_identity(struct agent_message *m, const struct identity *id, int *fd, struct err *err) must_check;
 /* -EPROTO: it is not whole, or its key is not its certificate's. *id only when 0. */

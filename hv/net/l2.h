@@ -37,5 +37,5 @@ int net_l2_create(const struct net_l2_config *config, struct policy *policy, str
 int net_l2_start(struct net_port *port, SSL_CTX *server, SSL_CTX *client, SSL_CTX *relay, struct err *err) must_check;
 /* Is it one of these? */
 bool net_l2_is(const struct net_port *port);
-/* For people and --json: {"segment": …, "port": that it listens on or 0, "link": l2_server_status or null, counters}; NULL: out of memory. */
+/* For people and --json: {"segment": …, "port": that it listens on or 0, "link": l2_server_status or null, counters}. */
 json_t *net_l2_status(const struct net_port *port);

@@ -10,6 +10,8 @@
 #include "lib/log.h"
 
 enum { REPLIES_PER_S = 100 };
+/* A firewall on a LAN has something to refuse all the time: a line a minute of each cause. */
+#define LINE_NS 60000000000ull
 
 static const char *const names[] = {
 	[FILTER_PASS] = "pass", [FILTER_SPOOFED_MAC] = "spoofed-mac", [FILTER_SPOOFED_IP] = "spoofed-ip", [FILTER_STORM] = "storm",
@@ -26,7 +28,7 @@ struct filter {
 	struct rate rate[2], replies;	/* rate: by enum filter_direction */
 	unsigned mtu[2];		/* by the direction it limits; 0: none */
 	unsigned mss4, mss6;		/* 0: not clamped */
-	struct log_limit limit[FILTER_CAUSES];
+	struct { uint64_t next_ns, held; } line[FILTER_CAUSES];	/* of the log */
 	struct filter_counters counters;
 };
 
@@ -104,19 +106,22 @@ void filter_set_policy(struct filter *filter, struct policy *policy)
 }
 
 static __attribute__((cold, noinline)) void tell(struct filter *fi, enum filter_direction direction, enum filter_cause cause,
-	const struct frame *f)
+	const struct frame *f, uint64_t now_ns)
 {
 	char nic[FRAME_MAC_TEXT], src[FRAME_MAC_TEXT], dst[FRAME_MAC_TEXT];
-	uint64_t held;
 
-	if (!log_enabled(LOG_WARN) || !log_limit_pass(&fi->limit[cause], &held))
+	if (now_ns < fi->line[cause].next_ns) {
+		fi->line[cause].held++;
 		return;
+	}
 	frame_mac_text(fi->guard.mac, nic);
 	frame_mac_text(frame_src(f), src);
 	frame_mac_text(frame_dst(f), dst);
 	log_warn("%s of %s: dropped a frame %s the server: %s (%s to %s, type 0x%04x, IP protocol %u, %zu bytes; %llu more held back)",
 		fi->policy->nic, nic, direction == FILTER_FROM_SERVER ? "from" : "to", names[cause], src, dst, f->type, f->proto,
-		f->len, (unsigned long long)held);
+		f->len, (unsigned long long)fi->line[cause].held);
+	fi->line[cause].held = 0;
+	fi->line[cause].next_ns = now_ns + LINE_NS;
 }
 
 enum filter_cause filter_pass(struct filter *filter, enum filter_direction direction, struct frame *f, uint64_t now_ns)
@@ -131,7 +136,7 @@ enum filter_cause filter_pass(struct filter *filter, enum filter_direction direc
 		cause = FILTER_RATE;
 	filter->counters.cause[cause]++;
 	if (__builtin_expect(cause != FILTER_PASS, 0)) {
-		tell(filter, direction, cause, f);
+		tell(filter, direction, cause, f, now_ns);
 		return cause;
 	}
 	/* A guest has no say in whether the LAN looks at a checksum. */

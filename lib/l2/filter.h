@@ -51,7 +51,8 @@ int filter_create(const uint8_t mac[FRAME_MAC], struct policy *policy, struct fi
 void filter_set_mtu(struct filter *filter, unsigned lan, unsigned nic);
 /*
  * This end became the active one and has seen none of the server's connections begin: for FILTER_RESUME_S from the next frame on,
- * TCP segments from the middle of connections are taken for one that the rules allow when they allow it to begin in either direction.
+ * TCP segments from the middle of connections are taken for one that the rules allow when they allow it to begin in either
+ * direction.
  */
 enum { FILTER_RESUME_S = 120 };
 void filter_resume(struct filter *filter);

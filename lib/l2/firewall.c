@@ -244,7 +244,8 @@ static enum filter_cause tcp_pass(struct firewall *fw, enum filter_direction dir
 }
 
 /* Everything whose connections only go silent. ask: may begin one. */
-static enum filter_cause other_pass(struct firewall *fw, enum filter_direction direction, struct conn_key *k, bool ask, uint64_t now_ns)
+static enum filter_cause other_pass(struct firewall *fw, enum filter_direction direction, struct conn_key *k, bool ask,
+	uint64_t now_ns)
 {
 	struct conn *c = conntrack_find(fw->table, k, now_ns);
 
@@ -354,7 +355,8 @@ static struct piece *piece_find(struct firewall *fw, const struct piece *p, uint
 	return NULL;
 }
 
-static enum filter_cause later_piece(struct firewall *fw, enum filter_direction direction, const struct frame *f, bool v6, uint64_t now_ns)
+static enum filter_cause later_piece(struct firewall *fw, enum filter_direction direction, const struct frame *f, bool v6,
+	uint64_t now_ns)
 {
 	struct piece p = piece_of(direction, f, v6);
 
@@ -376,7 +378,8 @@ static void first_piece(struct firewall *fw, enum filter_direction direction, co
 
 /* ---- */
 
-static enum filter_cause ip_pass(struct firewall *fw, enum filter_direction direction, const struct frame *f, bool v6, uint64_t now_ns)
+static enum filter_cause ip_pass(struct firewall *fw, enum filter_direction direction, const struct frame *f, bool v6,
+	uint64_t now_ns)
 {
 	struct conn_key k = key_of(direction, f->data + f->l3, v6, f->proto, f->vid);
 

@@ -24,5 +24,5 @@ bool guard_is_reserved(const uint8_t mac[FRAME_MAC]);
 uint64_t guard_frames(const struct frame *f);
 void guard_set_policy(struct guard *guard, const struct policy *policy);
 /* FILTER_PASS, FILTER_RESERVED, FILTER_SPOOFED_MAC, FILTER_SPOOFED_IP or FILTER_STORM. */
-enum filter_cause guard_pass(struct guard *guard, const struct policy *policy, enum filter_direction direction, const struct frame *f,
-	uint64_t now_ns);
+enum filter_cause guard_pass(struct guard *guard, const struct policy *policy, enum filter_direction direction,
+	const struct frame *f, uint64_t now_ns);

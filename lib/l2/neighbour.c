@@ -236,7 +236,8 @@ static void read_arp(const struct frame *f, struct message *m)
 	const uint8_t *arp = f->data + f->body;
 	uint16_t op;
 
-	if (f->len < f->body + (size_t)ARP_LEN || get_be16(arp) != 1 || get_be16(arp + 2) != NET_ETH_IPV4 || arp[4] != FRAME_MAC || arp[5] != 4)
+	if (f->len < f->body + (size_t)ARP_LEN || get_be16(arp) != 1 || get_be16(arp + 2) != NET_ETH_IPV4 || arp[4] != FRAME_MAC ||
+	    arp[5] != 4)
 		return;
 	op = get_be16(arp + 6);
 	if (op != 1 && op != 2)
@@ -338,7 +339,8 @@ static size_t put_ethernet(uint8_t *buf, const uint8_t *dst, const uint8_t *src,
 	return at + 2;
 }
 
-static size_t put_arp(uint8_t *buf, size_t at, uint16_t op, const uint8_t *sha, const uint8_t *spa, const uint8_t *tha, const uint8_t *tpa)
+static size_t put_arp(uint8_t *buf, size_t at, uint16_t op, const uint8_t *sha, const uint8_t *spa, const uint8_t *tha,
+	const uint8_t *tpa)
 {
 	uint8_t *arp = buf + at;
 

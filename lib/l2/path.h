@@ -52,7 +52,7 @@ void path_counters_add(struct path_counters *sum, const struct path_counters *c)
 struct path_config {
 	bool caller;
 	unsigned lanes;			/* 1 to PATH_LANES */
-	size_t queue_max;		/* bytes queued at most, of all lanes; 0: 1 MiB */
+	size_t queue_max;		/* bytes queued at most, of all lanes; 0: 4 MiB */
 };
 
 /* ops are copied; unset ones do nothing. -EINVAL: lanes. */

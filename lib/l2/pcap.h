@@ -2,8 +2,8 @@
 /*
  * A mirror into a file that tcpdump, Wireshark and intrusion detection read: pcap 2.4 with nanoseconds, Ethernet. Super-frames stay
  * whole, checksums are complete. Whoever writes frames is never held up by the disk: a thread of its own writes the file, and what
- * it can't take in time is dropped and counted. The file is bounded: at max bytes it becomes PATH.1, that one PATH.2, and so on; the
- * last is deleted. pcap_writer_frame on one thread; the others likewise.
+ * it can't take in time is dropped and counted. The file is bounded: at max bytes it becomes PATH.1, that one PATH.2, and so on;
+ * the last is deleted. pcap_writer_frame on one thread; the others likewise.
  */
 #pragma once
 #include <stddef.h>

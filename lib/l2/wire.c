@@ -61,6 +61,7 @@ static int parse_body(struct wire_message *m, struct err *err)
 int wire_parse(const uint8_t *data, size_t len, size_t *used, struct wire_message *m, struct err *err)
 {
 	uint32_t header;
+	int rc;
 
 	*used = 0;
 	if (len < WIRE_HEADER)
@@ -76,8 +77,9 @@ int wire_parse(const uint8_t *data, size_t len, size_t *used, struct wire_messag
 	if (len - WIRE_HEADER < m->len)
 		return 0;
 	m->body = data + WIRE_HEADER;
-	*used = WIRE_HEADER + m->len;
-	return parse_body(m, err);
+	rc = parse_body(m, err);
+	*used = rc ? 0 : WIRE_HEADER + m->len;
+	return rc;
 }
 
 void wire_put_header(uint8_t buf[WIRE_HEADER], enum wire_type type, size_t len)

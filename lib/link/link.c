@@ -15,7 +15,7 @@
 #include "lib/scope.h"
 
 #define NS 1000000000ull
-enum { HANDSHAKE_S = 10, DEAD_S = 30, READ_MAX = 65540, WRITE_MAX = 262144, REKEY_RECORDS = 1 << 23, REST_S = 1 };
+enum { HANDSHAKE_S = 10, DEAD_S = 30, READ_MAX = 65540, WRITE_MAX = 262144, REKEY_RECORDS = 1 << 23, UNSENT = 131072, REST_S = 1 };
 
 static void nothing(void *ctx) {}
 static size_t take_all(void *ctx, const uint8_t *data, size_t len) { return len; }
@@ -142,6 +142,7 @@ void link_fail_soon(struct link *link, int rc)
 
 void link_update(struct link *link)
 {
+	bool waits = link->blocked || (queue_len(&link->out) && !link->corked && !link->gathering);
 	uint32_t events = 0;
 	int rc;
 
@@ -154,7 +155,7 @@ void link_update(struct link *link)
 	} else {
 		if (link_can_read(link))
 			events |= EPOLLIN;
-		if (link->blocked || (queue_len(&link->out) && !link->corked && !link->gathering) || (link->ending && !link->ended) || link->want_out)
+		if (waits || (link->ending && !link->ended) || link->want_out)
 			events |= EPOLLOUT;
 	}
 	if (events == link->events)
@@ -231,7 +232,9 @@ static void on_socket(void *ctx, int fd, uint32_t events)
 		link_write_out(link);
 	if (link->state == LINK_OPEN && (retry || events & (EPOLLIN | EPOLLERR | EPOLLHUP)))
 		link_read_in(link);
-	/* paused, and the socket is dead: nobody would ever read that */
+	/* the socket is dead: perhaps our end was all that was missing; if we paused, nobody would ever read that */
+	if (link->state == LINK_OPEN && events & (EPOLLERR | EPOLLHUP) && link->peer_ended && link->ending)
+		link_write_out(link);
 	if (link->state == LINK_OPEN && events & (EPOLLERR | EPOLLHUP) && !link_can_read(link)) {
 		(void)link_fail(link, -ECONNRESET, "the other side is gone");
 		link_close(link);
@@ -325,6 +328,8 @@ static void set_defaults(struct link_config *c)
 	c->dead_s = c->dead_s ? c->dead_s : DEAD_S;
 	c->read_max = c->read_max ? c->read_max : READ_MAX;
 	c->write_max = c->write_max ? c->write_max : WRITE_MAX;
+	if (c->gather && !c->unsent_max)
+		c->unsent_max = UNSENT;
 	c->rekey_records = c->rekey_records ? c->rekey_records : REKEY_RECORDS;
 }
 
@@ -347,6 +352,7 @@ static int open_parts(struct link *link, struct err *err)
 		rc = loop_timer_create(link->loop, on_rest, link, &link->rest);
 	if (!rc)
 		rc = loop_watch_add(link->loop, link->fd, EPOLLOUT, on_socket, link, &link->watch);
+	link->config.resume = NULL;	/* the caller's, until we return */
 	return rc ? err_set(err, rc, "link: cannot be made: %s", strerror(-rc)) : 0;
 }
 
@@ -365,7 +371,7 @@ int link_create(struct loop *loop, int fd, const struct link_config *config, con
 	set_defaults(&link->config);
 	link->in = (struct queue){ .max = link->config.read_max, .secret = config->secret, .keep = config->gather };
 	link->out = (struct queue){ .max = link->config.write_max, .secret = config->secret, .keep = config->gather };
-	link->wire = (struct queue){ .max = 8 * LINK_BURST, .keep = true };
+	link->wire = (struct queue){ .max = 4 * LINK_BURST, .keep = true };
 	if (config->gather)
 		link->in.max += LINK_SPARE;
 	link->events = EPOLLOUT;

@@ -38,6 +38,7 @@ struct link_config {
 	SSL_CTX *tls;			/* NULL: plain. The link takes a reference. */
 	bool server;			/* our side of the TLS handshake */
 	const char *alpn;		/* TLS: what both must have agreed on; NULL: the owner looks itself (link_alpn) */
+	const char *resume;		/* TLS client: the peer's name; a session it gave to this context under it is resumed */
 	uint32_t handshake_s;		/* from creation until ready, connecting included; 0: 10 */
 	uint32_t idle_s;		/* since the owner last took something; 0: none */
 	uint32_t dead_s;		/* a TCP peer that acknowledges nothing; 0: 30 */
@@ -49,7 +50,7 @@ struct link_config {
 	 * run ahead of the record, and buffers (about 0.5 MiB) stay until the link idles for a second. Its socket cannot be taken.
 	 */
 	bool gather;
-	uint32_t unsent_max;		/* bytes that may wait in a TCP socket to be sent; 0: what the kernel likes. Little: short queues */
+	uint32_t unsent_max;		/* bytes that may wait in a TCP socket to be sent; 0: 128 KiB if it gathers, else what the kernel likes */
 };
 
 struct link_counters {

@@ -95,7 +95,7 @@ int link_finish(struct link *link);	/* all that waits, and the end, if it was as
 void link_feed(struct link *link);	/* a writer that waits and has room now */
 void link_on_gather(void *link);	/* at the end of a round: what did not fill a record */
 void link_update(struct link *link);	/* tell the loop what to wait for */
-void link_use(struct link *link);	/* its buffers stay for now */
+void link_use(struct link *link);	/* its buffers stay until it idles again */
 /* A failure (or 0, -EAGAIN: none) inside an owner's call shows in a callback of its own: owners may free a link in one. */
 void link_fail_soon(struct link *link, int rc);
 /* link.why, and the code back. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading: record by record into the queue, handing out after each, so that what is taken is still in the cache. A link that gathers
- * has many records from one call of the kernel (tls.c); a round is bounded by what the socket gives, never by what lies here.
+ * Reading: record by record into the queue, handing out after each, so that what is taken is still in the cache. A link that
+ * gathers has many records from one call of the kernel (tls.c). A round is bounded by what the socket gives, never by what lies
+ * here.
  */
 #include <errno.h>
 #include "lib/link/link_priv.h"
 
-enum { READS_A_ROUND = 8, BYTES_A_ROUND = 512 * 1024 };
+enum { READS_A_ROUND = 8, BYTES_A_ROUND = 256 * 1024 };
 
 /* Hand out what is there, as long as the owner takes some of it. False: the link is closed or paused. */
 static bool hand_out(struct link *link)

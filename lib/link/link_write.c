@@ -9,7 +9,7 @@
 
 enum { DIRECT = 4096 };	/* from here on a record of its own costs less than copying */
 
-/* One record, or what of it the socket takes: bytes that went, -EAGAIN, or -errno with link.why set. more: others or a push follow. */
+/* One record: bytes that went, -EAGAIN, or -errno with link.why set. more: others or a push follow. */
 static ssize_t send_record(struct link *link, const void *data, size_t len, bool more)
 {
 	ssize_t n;
@@ -27,11 +27,11 @@ static ssize_t send_record(struct link *link, const void *data, size_t len, bool
 	return n;
 }
 
-/* least: what is less than that stays in the queue. 0: so it is; more as above. */
+/* least: what is less than that stays in the queue. 0: so it is; -EAGAIN: the socket takes no more. more as above. */
 static int flush(struct link *link, size_t least, bool more)
 {
 	while (queue_len(&link->out) >= least) {
-		ssize_t n = send_record(link, queue_data(&link->out), queue_len(&link->out), more);
+		ssize_t n = link->blocked ? -EAGAIN : send_record(link, queue_data(&link->out), queue_len(&link->out), more);
 
 		if (n < 0)
 			return (int)n;
@@ -115,7 +115,7 @@ static size_t send_direct(struct link *link, const uint8_t *data, size_t len)
 	size_t done = 0, least = link->gather ? DIRECT : 1;
 	ssize_t n = flush(link, 1, link->gather);
 
-	while (!n && len - done >= least) {
+	while (!n && !link->blocked && len - done >= least) {
 		n = send_record(link, data + done, len - done, link->gather);
 		if (n < 0)
 			break;

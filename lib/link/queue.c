@@ -2,13 +2,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include "lib/link/link_priv.h"
+
+/* Large ones are pages of their own: an allocator would keep them when a thousand links have given theirs back. */
+static uint8_t *obtain(const struct queue *q, size_t room)
+{
+	void *data;
+
+	if (!q->keep)
+		return malloc(room);
+	data = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return data == MAP_FAILED ? NULL : data;
+}
 
 static void give_back(struct queue *q)
 {
 	if (q->secret && q->data)
 		explicit_bzero(q->data, q->room);
-	free(q->data);
+	if (q->keep && q->data)
+		munmap(q->data, q->room);
+	else
+		free(q->data);
 	q->data = NULL;
 	q->head = q->tail = q->room = 0;
 }
@@ -17,7 +32,7 @@ static void give_back(struct queue *q)
 static bool move(struct queue *q, size_t room)
 {
 	size_t len = queue_len(q);
-	uint8_t *data = malloc(room);
+	uint8_t *data = obtain(q, room);
 
 	if (!data)
 		return false;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include "lib/link/link_priv.h"
+#include "lib/link/session.h"
 
 /* ---- OpenSSL's way to the socket: no SIGPIPE, many records by one call, reads end where the link says */
 
@@ -147,12 +148,15 @@ int link_tls_open(struct link *link, struct err *err)
 	link->ssl = SSL_new(link->config.tls);
 	if (link->ssl && set_socket(link))
 		rc = link->config.alpn && !link->config.server ? set_alpn(link) : 0;
+	if (!rc && link->config.resume && !link->config.server)
+		rc = session_offer(link->ssl, link->config.resume);
 	if (rc) {
 		ERR_clear_error();
 		return err_set(err, rc, "TLS: cannot be begun: %s", strerror(-rc));
 	}
 	SSL_set_mode(link->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (link->config.gather) {
+		SSL_clear_mode(link->ssl, SSL_MODE_RELEASE_BUFFERS);	/* between records: we do that when the link rests */
 		SSL_set_read_ahead(link->ssl, 1);
 		SSL_set_default_read_buffer_len(link->ssl, LINK_AHEAD);
 	}
@@ -279,19 +283,27 @@ static bool pending(const struct link *link)
 	return SSL_has_pending(link->ssl);
 }
 
+/* A peer that is gone shows when reading: that it missed our end is no failure. */
 static int end(struct link *link)
 {
-	int ret;
+	int rc = 0;
 
 	/* once: a second call would look for the peer's, and find data */
-	if (SSL_get_shutdown(link->ssl) & SSL_SENT_SHUTDOWN)
-		return push(link) == -EAGAIN ? -EAGAIN : 0;
-	begin(link);
-	ret = SSL_shutdown(link->ssl);
-	if (ret >= 0)
-		return link->blocked ? -EAGAIN : 0;	/* 0: ours is out, the peer's is not here yet */
-	ret = result(link, ret, errno);
-	return ret == -EAGAIN ? -EAGAIN : 0;
+	if (SSL_get_shutdown(link->ssl) & SSL_SENT_SHUTDOWN) {
+		rc = push(link);
+	} else {
+		int ret;
+
+		begin(link);
+		ret = SSL_shutdown(link->ssl);
+		if (ret < 0)
+			rc = result(link, ret, errno);
+		else if (link->blocked)
+			rc = -EAGAIN;
+	}
+	if (rc != -EAGAIN)
+		link->why = (struct err){ 0 };
+	return rc == -EAGAIN ? rc : 0;
 }
 
 static void key_update(struct link *link)

@@ -4,6 +4,8 @@
  * or from one network namespace to another.
  * Usage: link [--seconds S] [--netns A,B] WAY BYTES     WAY: link | gather | bare | rtt; BYTES: of a piece
  *        --address IP   of the listener (default 127.0.0.1)
+ *        --unsent N     bytes that may wait in the socket to be sent (default: what the kernel likes)
+ *        link idle N: KiB of memory of each of 2 N links that gather, first while busy, then idle
  * One line: way, bytes a piece, Gbit/s, pieces a second, CPU seconds per GB (both sides), ns of CPU a piece of the sender;
  * rtt: the median and the 99th of a hundred µs there and back.
  */
@@ -29,7 +31,7 @@
 #define MS 1000000ull
 enum { QUEUE = 512 * 1024, SAMPLES = 1 << 20 };
 
-struct job { const char *way, *address, *netns; double seconds; size_t bytes; bool server; };
+struct job { const char *way, *address, *netns; double seconds; size_t bytes; uint32_t unsent; bool server; };
 /* What a side saw; the parent reads both from pipes. */
 struct figures { uint64_t bytes, pieces, ns; double cpu_s; double p50_us, p99_us; };
 
@@ -194,6 +196,7 @@ static void linked(const struct job *job, int fd, struct figures *f)
 	static const struct link_ops ops = { on_ready, on_read, on_writable, on_end, on_closed };
 	struct side s = { .job = job, .f = f, .data = calloc(1, job->bytes), .samples = calloc(SAMPLES, sizeof(uint32_t)) };
 	struct link_config config = { .tls = context(job->server), .server = job->server, .read_max = QUEUE, .write_max = QUEUE,
+		.unsent_max = job->unsent,
 		.gather = !strcmp(job->way, "gather") || !strcmp(job->way, "rtt") };
 
 	must(s.data && s.samples && !loop_create(&s.loop, NULL) && !link_create(s.loop, fd, &config, &ops, &s, &s.link, NULL), "link");
@@ -304,11 +307,68 @@ static int run(struct job *job)
 	return 0;
 }
 
+/* ---- many links of one process */
+
+struct crowd { struct loop *loop; struct loop_timer *timer; size_t ready, got, want; };
+
+static void on_crowd_ready(void *ctx) { ((struct crowd *)ctx)->ready++; }
+
+static size_t on_crowd_read(void *ctx, const uint8_t *data, size_t len)
+{
+	struct crowd *c = ctx;
+
+	c->got += len;
+	if (c->got == c->want)
+		loop_stop(c->loop);
+	return len;
+}
+
+static void on_crowd_timer(void *ctx) { loop_stop(((struct crowd *)ctx)->loop); }
+
+static double resident_kib(void)
+{
+	unsigned long whole, resident = 0;
+	auto_fclose FILE *f = fopen("/proc/self/statm", "re");
+
+	must(f && fscanf(f, "%lu %lu", &whole, &resident) == 2, "statm");
+	return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1024;
+}
+
+static int idle(const struct job *job)
+{
+	static const struct link_ops ops = { .ready = on_crowd_ready, .read = on_crowd_read };
+	static uint8_t data[65536];
+	struct link_config config = { .gather = true };
+	SSL_CTX *tls[2] = { context(false), context(true) };
+	struct link **link = calloc(2 * job->bytes, sizeof *link);
+	struct crowd c = { .want = job->bytes * sizeof data };
+	double before, busy;
+	int fd[2];
+
+	must(link && !loop_create(&c.loop, NULL) && !loop_timer_create(c.loop, on_crowd_timer, &c, &c.timer), "loop");
+	before = resident_kib();
+	for (size_t i = 0; i < 2 * job->bytes; i++) {
+		must(i % 2 || !socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), "socket pair");
+		config.tls = tls[i % 2];
+		config.server = i % 2;
+		must(!link_create(c.loop, fd[i % 2], &config, &ops, &c, &link[i], NULL), "link");
+	}
+	for (size_t i = 0; i < job->bytes; i++)
+		must(!link_write(link[2 * i], data, sizeof data), "write");
+	must(!loop_run(c.loop), "loop");
+	busy = resident_kib() - before;
+	loop_timer_arm(c.timer, loop_now_ns() + 3000 * MS);
+	must(!loop_run(c.loop), "loop");
+	printf("idle   %zu links: %.1f KiB each while busy, %.1f idle\n", 2 * job->bytes, busy / (double)(2 * job->bytes),
+		(resident_kib() - before) / (double)(2 * job->bytes));
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seconds", required_argument, NULL, 's' }, { "netns", required_argument, NULL, 'n' },
-		{ "address", required_argument, NULL, 'a' }, { NULL },
+		{ "address", required_argument, NULL, 'a' }, { "unsent", required_argument, NULL, 'u' }, { NULL },
 	};
 	struct job job = { .seconds = 2, .address = "127.0.0.1" };
 	int c;
@@ -320,13 +380,15 @@ int main(int argc, char **argv)
 			job.netns = optarg;
 		else if (c == 'a')
 			job.address = optarg;
+		else if (c == 'u')
+			job.unsent = (uint32_t)strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
 	if (argc - optind != 2 || !(job.bytes = strtoul(argv[optind + 1], NULL, 10)) || job.bytes > QUEUE / 2) {
-		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] link|gather|bare|rtt BYTES\n");
+		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n       link idle COUNT\n");
 		return 2;
 	}
 	job.way = argv[optind];
-	return run(&job);
+	return strcmp(job.way, "idle") ? run(&job) : idle(&job);
 }

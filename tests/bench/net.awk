@@ -9,7 +9,7 @@ function median(list,   n, v, i, j, t) {
 function value(figure, who, key) { return (figure, who, key) in s ? median(s[figure, who, key]) : "-" }
 function show(v) { return v == "-" ? v : sprintf(v < 10 ? "%.3f" : v < 1000 ? "%.1f" : "%.0f", v) }
 function line(title, h, p, goal,   ratio, met) {
-	if (h == "-" && p == "-" && (goal == "" || goal ~ /r/)) return
+	if (p == "-" && (title ~ /^  / || h == "-" && goal == "")) return
 	ratio = h == "-" || p == "-" || p == 0 ? "-" : sprintf("%.2f", h / p)
 	met = goal == "" ? "" : "no"
 	if (goal ~ /^>r/) { if (ratio != "-" && ratio + 0 >= substr(goal, 3) + 0) met = "yes" }

@@ -38,9 +38,9 @@ _hull()
 	local cur=${COMP_WORDS[COMP_CWORD]} words=
 	COMPREPLY=()
 	case "$COMP_CWORD,${COMP_WORDS[1]-},${COMP_WORDS[2]-}" in
-	1,*) words="env fingerprint gateway help keys pki relay server volume --help --version" ;;
+	1,*) words="env fingerprint gateway help join keys pki relay server volume --help --version" ;;
 	2,env,*) words="check show diff compile features" ;;
-	2,help,*) words="env fingerprint gateway help keys pki relay server volume" ;;
+	2,help,*) words="env fingerprint gateway help join keys pki relay server volume" ;;
 	2,keys,* | 3,help,keys) words="check export init list rotate-root server slot volume" ;;
 	2,pki,* | 3,help,pki) words="allow ca crl deny enrol init issue list renew revoke token" ;;
 	2,gateway,* | 3,help,gateway) words="counters reload status" ;;
@@ -51,6 +51,8 @@ _hull()
 	3,keys,server | 3,keys,volume) words="add remove" ;;
 	3,keys,slot) words="add list remove" ;;
 	3,help,env) words="check show diff compile features" ;;
+	*,join,*) [[ $cur == -* ]] && words="--identity --nic --segment --tap --mac --listen --relay --accept --server --call --ticket \
+			--lanes --priority --help" ;;
 	*,env,show | *,env,diff) [[ $cur == -* ]] && words="--json --help" ;;
 	*,relay,*) [[ $cur == -* ]] && words="--json --help" ;;
 	*,env,*) [[ $cur == -* ]] && words="--help" ;;

@@ -268,7 +268,8 @@ static int run(struct join *j)
 
 /* ---- options */
 
-enum { O_IDENTITY = 256, O_NIC, O_SEGMENT, O_RELAY, O_LISTEN, O_TAP, O_MAC, O_ACCEPT, O_CALL, O_SERVER, O_LANES, O_PRIORITY, O_TICKET };
+enum { O_IDENTITY = 256, O_NIC, O_SEGMENT, O_RELAY, O_LISTEN, O_TAP, O_MAC, O_ACCEPT, O_CALL, O_SERVER, O_LANES, O_PRIORITY,
+	O_TICKET };
 
 static const struct option options[] = {
 	{ "identity", required_argument, NULL, O_IDENTITY }, { "nic", required_argument, NULL, O_NIC },

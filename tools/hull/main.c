@@ -97,8 +97,8 @@ static void print_help(void)
 	printf("\n  -h, --help       this text; after a command: how it is used\n"
 	       "  --version        print the version\n"
 	       "\n`hull help COMMAND` says more. Manual pages: hull(1), hull-env(1), hull-volume(1), hull-keys(1), hull-pki(1),\n"
-	       "hull-server(1), hull-gateway(1), hull-relay(1), hull-fingerprint(1); of other programs hull-hv(1), hull-lma(1),\n"
-	       "hull-lcg(1), hull-csc(1).\n");
+	       "hull-server(1), hull-gateway(1), hull-relay(1), hull-join(1), hull-fingerprint(1); of other programs hull-hv(1),\n"
+	       "hull-lma(1), hull-lcg(1), hull-csc(1).\n");
 }
 
 static void print_command(const struct command *c)

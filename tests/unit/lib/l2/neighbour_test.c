@@ -104,7 +104,8 @@ static void questions_are_answered_for_the_owner(void)
 	check_eq(f.len, 60);
 	check_eq(frame_parse(&f), FRAME_OK);
 	check(is(frame_dst(&f), pk_peer) && is(frame_src(&f), pk_server));
-	check(!memcmp(buf + 14, "\x00\x01\x08\x00\x06\x04\x00\x02", 8) && is(buf + 22, pk_server) && !memcmp(buf + 28, "\xc0\x00\x02\x0a", 4));
+	check(!memcmp(buf + 14, "\x00\x01\x08\x00\x06\x04\x00\x02", 8) && is(buf + 22, pk_server) && !memcmp(buf + 28,
+		"\xc0\x00\x02\x0a", 4));
 	check(is(buf + 32, pk_peer) && !memcmp(buf + 38, "\xc0\x00\x02\x07", 4));
 	f.len = neighbours_answer(t, pk_nd(&frame, false, 135, PEER6, "ff02::1:ff00:10", SERVER6, 1, pk_peer), buf, S);
 	check_eq(f.len, 86);

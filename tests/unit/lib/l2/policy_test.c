@@ -117,6 +117,7 @@ static void errors_name_key_and_word(void)
 		{ "nic.net0.rate = 9999999999999G/s", "nic.net0.rate: \"9999999999999G/s\" is no rate like 100M/s" },
 		{ "nic.net0.rate = 1M/s bust 1M", "nic.net0.rate: \"bust\" is not \"burst\"" },
 		{ "nic.net0.rate = 1M/s burst", "nic.net0.rate: \"\" is no burst in bytes like 1M" },
+		{ "nic.net0.rate = 1G/s burst 255K", "nic.net0.rate: \"255K\" is less than 256K: TCP would stand still" },
 		{ "nic.net0.rate = 1M/s burst 1M 2", "nic.net0.rate: \"2\" stands behind the burst" },
 		{ "nic.net0.storm = 10", "nic.net0.storm: \"10\" is neither frames like 1000/s nor off" },
 		{ "nic.net0.storm = 1K/s", "nic.net0.storm: \"1K/s\" is neither frames like 1000/s nor off" },
@@ -161,6 +162,25 @@ static void prefixes_of_any_length_match(void)
 	}
 }
 
+static void a_list_of_one_family_is_for_that_family(void)
+{
+	static const uint8_t v4[4] = { 10, 0, 0, 1 }, v6[16] = { [10] = 0xff, [11] = 0xff, [12] = 10, [15] = 1 };
+	struct rule_packet p4 = { .direction = FILTER_TO_SERVER, .proto = 6, .from = address_of(v4, false) };
+	struct rule_packet p6 = { .direction = FILTER_TO_SERVER, .proto = 6, .v6 = true, .from = address_of(v6, true) };
+	struct rule rule;
+	struct err err;
+
+	check_or_return(!rule_parse("in tcp from ::/0", &rule, &err));
+	check(!rule_allows(&rule, &p4) && rule_allows(&rule, &p6));
+	rule_free(&rule);
+	check_or_return(!rule_parse("in tcp from 0.0.0.0/0", &rule, &err));
+	check(rule_allows(&rule, &p4) && !rule_allows(&rule, &p6));
+	rule_free(&rule);
+	check_or_return(!rule_parse("in tcp from 0.0.0.0/0,::/0", &rule, &err));
+	check(rule_allows(&rule, &p4) && rule_allows(&rule, &p6));
+	rule_free(&rule);
+}
+
 static void a_bucket_holds_its_burst(void)
 {
 	struct rate r;
@@ -195,6 +215,7 @@ static const struct test policy_tests[] = {
 	{ "errors name key and word", errors_name_key_and_word },
 	{ "too many rules are refused", too_many_rules_are_refused },
 	{ "prefixes of any length match", prefixes_of_any_length_match },
+	{ "a list of one family is for that family", a_list_of_one_family_is_for_that_family },
 	{ "a bucket holds its burst", a_bucket_holds_its_burst },
 	{ 0 }
 };
