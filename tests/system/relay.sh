@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
-make --no-print-directory -s O="$O" "$O/tools/onlytls" "$O/tools/relay_end" "$O/tools/relay_evil" || { echo "FAIL relay: build"; exit 1; }
+make --no-print-directory -s O="$O" "$O/tools/capture" "$O/tools/onlytls" "$O/tools/relay_end" "$O/tools/relay_evil" || { echo "FAIL relay: build"; exit 1; }
 . tests/net/topology.sh
 . tests/net/hull.sh
 net_enter relay "$@"

@@ -25,6 +25,7 @@
 #include "lib/scope.h"
 
 #define MS 1000000ull
+enum { AT_ONCE = 32 };
 static const char marker[] = "this line is for the other end only ";
 
 static struct loop *loop;
@@ -33,6 +34,8 @@ static SSL_CTX *to_relay, *as_client, *as_server;
 static const char *relay, *server, *nic;
 static struct ticket_spent *spent;
 static bool deaf, hold, push;
+static struct place *places;	/* of the end that parks */
+static int places_count, begun;
 
 static void say(const char *word, int code, const char *text)
 {
@@ -175,7 +178,7 @@ static void on_parked(void *ctx, int fd, const struct err *why)
 	struct place *p = ctx;
 
 	p->client = NULL;
-	if (why->code == -ETIMEDOUT && hold) {	/* so many at once, on a busy machine */
+	if (hold && (why->code == -ETIMEDOUT || why->code == -ECONNRESET)) {	/* late, on a busy machine: as hv, again */
 		park(p);
 		return;
 	}
@@ -185,6 +188,8 @@ static void on_parked(void *ctx, int fd, const struct err *why)
 		die(-ENOMEM, "cannot watch a socket");
 	printf("parked\n");
 	fflush(stdout);
+	if (begun < places_count)
+		park(&places[begun++]);
 }
 
 static void park(struct place *p)
@@ -352,9 +357,7 @@ int main(int argc, char **argv)
 {
 	static struct call call;
 	struct rlimit limit;
-	struct place *places;
 	struct err err;
-	int n;
 
 	if (argc < 6)
 		return 2;
@@ -373,10 +376,10 @@ int main(int argc, char **argv)
 	server = argv[4];
 	if (!strcmp(argv[1], "park")) {
 		nic = argv[5];
-		n = argc > 6 ? atoi(argv[6]) : 1;
-		places = calloc((size_t)n, sizeof *places);
-		for (int i = 0; i < n; i++)
-			park(&places[i]);
+		places_count = argc > 6 ? atoi(argv[6]) : 1;
+		places = calloc((size_t)places_count, sizeof *places);
+		while (begun < places_count && begun < AT_ONCE)
+			park(&places[begun++]);
 	} else {
 		call.ticket = read_ticket(argv[5]);
 		call.goal = argc > 6 ? strtoul(argv[6], NULL, 10) : 100;
