@@ -227,7 +227,7 @@ if start "lan.home = tap:hull0,bridge:br0" "segment.office = home"; then
 	check "loop in the LAN: found" wait_for 15 counts "segment office" loops 1
 	check "loop in the LAN: shut, and status says so" sh -c "'$hull' gateway status '$net_dir/gw1.sock' | grep -q 'LOOP'"
 	net_ip gw link del br1
-	check "loop in the LAN: after its end the segment is back" wait_for 40 reaches client $ip1
+	check "loop in the LAN: after its end the segment is back" wait_for 90 reaches client $ip1
 	stop
 fi
 net_ip gw link del br0
