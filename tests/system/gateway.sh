@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
-make --no-print-directory O="$O" "$O/tools/frames" "$O/tools/tagged" >/dev/null || { echo "FAIL gateway: tools"; exit 1; }
+make --no-print-directory O="$O" "$O/tools/frames" "$O/tools/tagged" "$O/tools/capture" >/dev/null || { echo "FAIL gateway: tools"; exit 1; }
 . tests/net/topology.sh
 net_enter gateway "$@"
 . tests/net/hull.sh
