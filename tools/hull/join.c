@@ -173,7 +173,8 @@ static void on_signal(int number)
 
 static int make_tls(struct join *j, bool server, const char *alpn, SSL_CTX **ctx, struct err *err)
 {
-	struct tls_config c = { .server = server, .alpn = alpn, .ca = j->id.ca, .crl = j->id.crl, .cert = j->id.cert, .key = j->id.key };
+	struct tls_config c = { .server = server, .alpn = alpn, .ca = j->id.ca, .crl = j->id.crl, .cert = j->id.cert, .key = j->id.key,
+		.tickets = server ? 2 : 0 };
 
 	return tls_create(&c, ctx, err);
 }
