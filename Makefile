@@ -162,7 +162,7 @@ demo: setup
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)scripts/demo $(O)
 bench: setup
-	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk $(O)/bench/net_bare
+	$(Q)$(MAKE) --no-print-directory programs $(O)/bench/disk $(O)/bench/relay $(O)/bench/net_bare
 	$(Q)tests/bench/run $(O)
 clean:
 	rm -rf $(O)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a gateway shall do: its configuration file (docs/gateway.md), and of each server's environment and placement what the gateway needs.
- * Reading opens no device and no connection; what it returns is complete and checked. Read only afterwards.
+ * What a gateway shall do: its configuration file (docs/gateway.md), and of each server's environment and placement what the
+ * gateway needs. Reading opens no device and no connection; what it returns is complete and checked. Read only afterwards.
  */
 #pragma once
 #include <net/if.h>

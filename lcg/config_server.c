@@ -35,7 +35,8 @@ static const struct env_pci *find_nic(const struct env *env, const char *name, s
 
 static bool is_member(const char *s)
 {
-	static const char *const members[] = { "segment", "relay", "listen", "direct", "lanes", "queues", "address", "rate", "storm", "mss" };
+	static const char *const members[] = { "segment", "relay", "listen", "direct", "lanes", "queues", "address", "rate",
+		"storm", "mss" };
 
 	for (unsigned i = 0; i < array_len(members); i++)
 		if (!strcmp(s, members[i]))

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway: LANs, segments, servers' NICs as a configuration file says, changed as a whole when it is read again: first everything new is made
- * and checked, which may fail and changes nothing; then it is taken into use, which cannot fail. On the loop's thread.
+ * The gateway: LANs, segments, servers' NICs as a configuration file says, changed as a whole when it is read again: first
+ * everything new is made and checked, which may fail and changes nothing; then it is taken into use, which cannot fail. On the
+ * loop's thread.
  */
 #pragma once
 #include <jansson.h>
@@ -17,8 +18,9 @@ bool gateway_free(struct gateway *gateway);
 int gateway_reload(struct gateway *gateway, struct err *err) must_check;
 
 /*
- * For people and --json: {"gateway": {…}, "lans": […], "segments": […], "nics": […], "next": N}. NICs from number `from` on, as many as one message
- * holds; "next" is there when more follow; what is no NIC comes with the first. The caller's reference; NULL: out of memory.
+ * For people and --json: {"gateway": {…}, "lans": […], "segments": […], "nics": […], "next": N}. NICs from number `from` on, as
+ * many as one message holds; "next" is there when more follow; what is no NIC comes with the first. The caller's reference;
+ * NULL: out of memory.
  */
 json_t *gateway_status(struct gateway *gateway, unsigned from);
 /* The same shape: counters of everything, by name. */

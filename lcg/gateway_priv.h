@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Inside the gateway: gateway.c is its life, plan.c a change of all of it, status.c what can be said about it, verbs.c who may ask. */
+/*
+ * Inside the gateway: gateway.c is its life, plan.c a change of all of it, status.c what can be said about it, verbs.c who may
+ * ask.
+ */
 #pragma once
 #include "lcg/config.h"
 #include "lcg/gateway.h"

@@ -87,7 +87,8 @@ static json_t *describe(const struct nic *n, const struct pair *with_tickets)
 	frame_mac_text(nic_mac(n), mac);
 	for (unsigned i = 0; with_tickets && i < with_tickets->tickets; i++)
 		json_array_append_new(tickets, json_string(with_tickets->ticket[i].text));
-	o = json_pack("{s:s s:s s:o s:[s] s:o}", "server", nic_server(n), "nic", nic_name(n), "relay", texts(c->relay, LCG_RELAYS), "macs", mac,
+	o = json_pack("{s:s s:s s:o s:[s] s:o}", "server", nic_server(n), "nic", nic_name(n), "relay", texts(c->relay, LCG_RELAYS),
+		"macs", mac,
 		"tickets", tickets);
 	if (o && c->direct)
 		json_object_set_new(o, "direct", json_string(c->direct));

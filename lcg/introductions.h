@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Introductions: two servers of a segment that talk by way of this gateway are told of each other, with tickets, so that their frames need not
- * cross the internet twice (lib/l2/server.h, PEERS). Told are those that do talk; while they find no direct way they are told again, with growing
- * pauses. On the loop's thread.
+ * Introductions: two servers of a segment that talk by way of this gateway are told of each other, with tickets, so that their
+ * frames need not cross the internet twice (lib/l2/server.h, PEERS). Told are those that do talk; while they find no direct way
+ * they are told again, with growing pauses. On the loop's thread.
  */
 #pragma once
 #include "lcg/nic.h"

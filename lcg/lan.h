@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A LAN that the gateway is attached to: frames come in and go out as the kernel has them, up to 64 KiB as one. Three kinds (lan_ops): a TAP
- * device, usually a bridge's member; a packet socket on an interface; a macvtap device. Whether its cable works comes from lcg/netdev.h. Nothing
- * that a frame says ends anything: what cannot be sent is dropped and counted. On the loop's thread.
+ * A LAN that the gateway is attached to: frames come in and go out as the kernel has them, up to 64 KiB as one. Three kinds
+ * (lan_ops): a TAP device, usually a bridge's member; a packet socket on an interface; a macvtap device. Whether its cable
+ * works comes from lcg/netdev.h. Nothing that a frame says ends anything: what cannot be sent is dropped and counted. On the
+ * loop's thread.
  */
 #pragma once
 #include "lcg/config.h"
@@ -37,7 +38,8 @@ typedef void lan_frame_fn(void *ctx, struct frame *f);
 typedef void lan_works_fn(void *ctx, bool works);
 
 /* Opens what config says. frame and works are not called before lan_start. */
-int lan_create(struct loop *loop, const struct lan_config *config, struct netdevs *devs, struct lan **lan, struct err *err) must_check;
+int lan_create(struct loop *loop, const struct lan_config *config, struct netdevs *devs, struct lan **lan,
+	struct err *err) must_check;
 void lan_free(struct lan *lan);		/* NULL is fine */
 void lan_start(struct lan *lan, lan_frame_fn *frame, lan_works_fn *works, void *ctx);
 /* What a configuration names is there. */

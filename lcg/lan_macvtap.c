@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A macvtap device, made by `ip link add link IF name NAME type macvtap mode passthru`: the whole of an interface, without a bridge. */
+/*
+ * A macvtap device, made by `ip link add link IF name NAME type macvtap mode passthru`: the whole of an interface, without a
+ * bridge.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
@@ -20,8 +23,8 @@ static int check(struct lan *lan, const struct netdev *dev, struct err *err)
 	const char *name = lan->config.device;
 
 	if (!dev)
-		return err_set(err, -ENODEV, "network device %s does not exist: make it with `ip link add link IF name %s type macvtap mode passthru`",
-			name, name);
+		return err_set(err, -ENODEV, "network device %s does not exist: make it with "
+			"`ip link add link IF name %s type macvtap mode passthru`", name, name);
 	if (strcmp(dev->kind, "macvtap"))
 		return err_set(err, -EINVAL, "network device %s is no macvtap device", name);
 	if (dev->macvlan_mode != MACVLAN_MODE_PASSTHRU)
@@ -55,8 +58,8 @@ static int open_device(struct lan *lan, struct err *err)
 		return err_set(err, -errno, "network device %s: %s: %m%s", lan->config.device, path, errno != ENOENT ? "" :
 			": make it with mknod, as /sys/class/net/NAME/tap*/dev says");
 	if (!is_its_own(lan))
-		return err_set(err, -ENODEV, "network device %s: %s belongs to another one: make it anew with mknod, as /sys/class/net/%s/tap%d/dev "
-			"says", lan->config.device, path, lan->config.device, lan->index);
+		return err_set(err, -ENODEV, "network device %s: %s belongs to another one: make it anew with mknod, as "
+			"/sys/class/net/%s/tap%d/dev says", lan->config.device, path, lan->config.device, lan->index);
 	if (ioctl(lan->fd, TUNSETIFF, &r) < 0)
 		return err_set(err, -errno, "network device %s: cannot attach: %m", lan->config.device);
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A packet socket (packet(7)) on an interface that stays the machine's own: everything that comes in is seen, super-frames whole. What the machine
- * itself sends there is not; it and the servers do not meet.
+ * A packet socket (packet(7)) on an interface that stays the machine's own: everything that comes in is seen, super-frames
+ * whole. What the machine itself sends there is not; it and the servers do not meet.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -184,4 +184,5 @@ static void close_socket(struct lan *lan)
 	lan->state = NULL;
 }
 
-const struct lan_ops lan_packet_ops = { .name = "packet", .open = open_socket, .send = send_frame, .count = count, .close = close_socket };
+const struct lan_ops lan_packet_ops = { .name = "packet", .open = open_socket, .send = send_frame, .count = count,
+	.close = close_socket };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A TAP device. As a bridge's member it may be made here: it is connected to something then, and goes when the gateway does. Without a bridge it must
- * be there, for a fresh one would be a LAN with nobody on it.
+ * A TAP device. As a bridge's member it may be made here: it is connected to something then, and goes when the gateway does.
+ * Without a bridge it must be there, for a fresh one would be a LAN with nobody on it.
  */
 #include <errno.h>
 #include <fcntl.h>

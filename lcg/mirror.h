@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A copy of what passes a segment, for an intrusion detection system: into a pcap file, or out of a TAP device that it listens on. Never holds up
- * what it copies. On the loop's thread.
+ * A copy of what passes a segment, for an intrusion detection system: into a pcap file, or out of a TAP device that it listens
+ * on. Never holds up what it copies. On the loop's thread.
  */
 #pragma once
 #include "lcg/config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network interfaces of this namespace as the kernel tells about them (rtnetlink), at once when something changes: a cable that is pulled
- * must not wait for a timer. On the loop's thread.
+ * The network interfaces of this namespace as the kernel tells about them (rtnetlink), at once when something changes: a cable
+ * that is pulled must not wait for a timer. On the loop's thread.
  */
 #pragma once
 #include <net/if.h>

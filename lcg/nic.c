@@ -199,9 +199,10 @@ bool nic_is_same(const struct nic *n, const struct nic_config *config, const str
 	for (unsigned i = 0; i < LCG_RELAYS; i++)
 		if (!same_text(n->relay[i], config->relay[i]))
 			return false;
-	return same_text(n->config.server, config->server) && same_text(n->config.nic, config->nic) && same_text(n->direct, config->direct) &&
-		same_text(n->segment, link->segment) && same_text(n->gateway, link->gateway) && n->priority == link->priority &&
-		n->config.lanes == config->lanes && !memcmp(n->config.mac, config->mac, FRAME_MAC);
+	return same_text(n->config.server, config->server) && same_text(n->config.nic, config->nic) &&
+		same_text(n->direct, config->direct) && same_text(n->segment, link->segment) &&
+		same_text(n->gateway, link->gateway) && n->priority == link->priority && n->config.lanes == config->lanes &&
+		!memcmp(n->config.mac, config->mac, FRAME_MAC);
 }
 
 int nic_plug(struct nic *n, struct segment *segment, struct err *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One NIC of one server, as its gateway serves it: the link (lib/l2/gateway.h), the filter, the port of the segment's switch, and the tickets for
- * connections to come. On the loop's thread.
+ * One NIC of one server, as its gateway serves it: the link (lib/l2/gateway.h), the filter, the port of the segment's switch,
+ * and the tickets for connections to come. On the loop's thread.
  */
 #pragma once
 #include "lcg/config.h"

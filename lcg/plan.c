@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From the configuration that is there to another one. A plan has all parts of the new one: those of the old that stay as they are, and
- * fresh ones. Making it may fail; carrying it out can't.
+ * From the configuration that is there to another one. A plan has all parts of the new one: those of the old that stay as they
+ * are, and fresh ones. Making it may fail; carrying it out can't.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -148,7 +148,8 @@ static int plan_lan(struct gateway *g, struct parts *p, const struct lan_config 
 	return rc;
 }
 
-static int plan_mirror(struct gateway *g, struct parts *p, const struct segment_config *config, struct mirror **mirror, struct err *err)
+static int plan_mirror(struct gateway *g, struct parts *p, const struct segment_config *config, struct mirror **mirror,
+	struct err *err)
 {
 	*mirror = NULL;
 	if (config->mirror == MIRROR_NONE)

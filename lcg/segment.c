@@ -15,7 +15,8 @@
 enum { FDB_SIZE = 4096, NEIGHBOURS = 4096, LAN_PORT = 0 };
 
 static const char *const drop_names[] = {
-	[SEGMENT_FRAME_SHORT] = "short", [SEGMENT_FRAME_LONG] = "long", [SEGMENT_FRAME_OFFLOAD] = "bad-offload", [SEGMENT_FRAME_IP] = "bad-ip",
+	[SEGMENT_FRAME_SHORT] = "short", [SEGMENT_FRAME_LONG] = "long", [SEGMENT_FRAME_OFFLOAD] = "bad-offload",
+		[SEGMENT_FRAME_IP] = "bad-ip",
 	[SEGMENT_RESERVED] = "reserved", [SEGMENT_LOOP] = "loop", [SEGMENT_VLAN] = "vlan", [SEGMENT_SOURCE] = "source",
 	[SEGMENT_SHUT] = "shut", [SEGMENT_STORM] = "lan-storm",
 };
@@ -58,7 +59,8 @@ static void drop_loop(struct segment *s, const struct segment_port *port, uint64
 {
 	drop(s, SEGMENT_LOOP);
 	loopguard_own_mac(&s->guard, now_ns);
-	log_limited(LOG_WARN, "segment %s: %s's MAC came from the LAN: is there a loop, or is the old machine still switched on?", s->config.name,
+	log_limited(LOG_WARN, "segment %s: %s's MAC came from the LAN: is there a loop, or is the old machine still switched on?",
+		s->config.name,
 		port->name);
 }
 
@@ -84,9 +86,9 @@ static void mirror(struct segment *s, const struct frame *f, bool *seen)
 
 void segment_send_lan(struct segment *s, const struct frame *f, uint32_t tci)
 {
-	uint32_t vid = s->config.vid == FRAME_NO_VID ? VLAN_NO_TCI : s->config.vid | (tci == VLAN_NO_TCI ? 0 : tci & ~(uint32_t)VLAN_VID_MASK);
+	uint32_t priority = tci == VLAN_NO_TCI ? 0 : tci & ~(uint32_t)VLAN_VID_MASK;
 
-	s->ops.to_lan(s->ctx, f, vid);
+	s->ops.to_lan(s->ctx, f, s->config.vid == FRAME_NO_VID ? VLAN_NO_TCI : s->config.vid | priority);
 }
 
 void segment_send_made(struct segment *s, struct frame *f)
@@ -96,7 +98,8 @@ void segment_send_made(struct segment *s, struct frame *f)
 }
 
 /* To whoever sent what was too long, in the name of whom it was for. */
-static void reply(struct segment *s, struct segment_port *port, enum filter_direction direction, const struct frame *f, uint64_t now_ns)
+static void reply(struct segment *s, struct segment_port *port, enum filter_direction direction, const struct frame *f,
+	uint64_t now_ns)
 {
 	uint8_t buf[LAN_HEADROOM + FILTER_REPLY_MAX];
 	struct frame r = { .data = buf + LAN_HEADROOM };
@@ -154,7 +157,8 @@ static bool guard(struct segment *s, const struct frame *f, uint64_t now_ns)
 		return false;
 	case LOOPGUARD_STORM:
 		drop(s, SEGMENT_STORM);
-		log_limited(LOG_WARN, "segment %s: more than %d broadcasts and multicasts a second from the LAN", s->config.name, SEGMENT_STORM_S);
+		log_limited(LOG_WARN, "segment %s: more than %d broadcasts and multicasts a second from the LAN", s->config.name,
+			SEGMENT_STORM_S);
 		return false;
 	case LOOPGUARD_PROBE:
 		return false;
@@ -261,8 +265,8 @@ void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_
 
 /* ---- ports */
 
-int segment_add_port(struct segment *s, const char *name, const uint8_t mac[FRAME_MAC], struct filter *filter, segment_send_fn *send,
-	void *ctx, struct segment_port **port, struct err *err)
+int segment_add_port(struct segment *s, const char *name, const uint8_t mac[FRAME_MAC], struct filter *filter,
+	segment_send_fn *send, void *ctx, struct segment_port **port, struct err *err)
 {
 	struct segment_port *p = calloc(1, sizeof *p);
 	unsigned i;

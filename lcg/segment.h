@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The switch of one segment. Its ports are the LAN and each server's NIC; a NIC's port forwards only while this gateway is the active one for it.
+ * The switch of one segment. Its ports are the LAN and each server's NIC; a NIC's port forwards only while this gateway is the
+ * active one for it.
  *
- * Known are the servers' MACs, which are pinned to their ports as long as those are active; everybody else is behind the LAN. So a frame from the LAN
- * goes to the server that it names or to nobody here, one for a group to all active NICs; a frame from a server goes to the other server that it
- * names or to the LAN, one for a group to the LAN and to all other NICs. Nothing goes back where it came from.
+ * Known are the servers' MACs, which are pinned to their ports as long as those are active; everybody else is behind the LAN.
+ * So a frame from the LAN goes to the server that it names or to nobody here, one for a group to all active NICs; a frame from
+ * a server goes to the other server that it names or to the LAN, one for a group to the LAN and to all other NICs. Nothing goes
+ * back where it came from.
  *
  * Each reason to drop a frame is a counter. Time is given by the caller. One thread.
  */
@@ -60,8 +62,8 @@ void segment_set_mtu(struct segment *segment, uint32_t mtu);
 
 /* A server's NIC: where its frames go. filter stays the caller's and outlives the port. */
 typedef void segment_send_fn(void *ctx, struct frame *f);
-int segment_add_port(struct segment *segment, const char *name, const uint8_t mac[FRAME_MAC], struct filter *filter, segment_send_fn *send,
-	void *ctx, struct segment_port **port, struct err *err) must_check;
+int segment_add_port(struct segment *segment, const char *name, const uint8_t mac[FRAME_MAC], struct filter *filter,
+	segment_send_fn *send, void *ctx, struct segment_port **port, struct err *err) must_check;
 void segment_remove_port(struct segment_port *port);	/* NULL is fine */
 /* Active: its MAC is pinned and announced to the LAN. Passive: nothing goes either way. */
 void segment_port_set_active(struct segment_port *port, bool active, uint64_t now_ns);

@@ -92,7 +92,8 @@ void segment_port_announce(struct segment_port *p, uint64_t now_ns)
 		/* an address that has moved to another machine since is that one's */
 		if (owner && memcmp(owner, p->mac, FRAME_MAC))
 			continue;
-		announce(s, at, (p->address[i].v6 ? neighbour_announce_na : neighbour_announce_arp)(at, p->address[i].vid, p->mac, p->address[i].ip));
+		announce(s, at, (p->address[i].v6 ? neighbour_announce_na : neighbour_announce_arp)(at, p->address[i].vid, p->mac,
+			p->address[i].ip));
 	}
 }
 

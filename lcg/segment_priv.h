@@ -41,7 +41,10 @@ void segment_send_lan(struct segment *segment, const struct frame *f, uint32_t t
 /* A frame of len bytes at f->data that was made here: parsed and sent to the LAN. */
 void segment_send_made(struct segment *segment, struct frame *f);
 
-/* A multicast frame of the LAN, parsed, also while nothing is active here: who has which address, for the day this gateway takes over. */
+/*
+ * A multicast frame of the LAN, parsed, also while nothing is active here: who has which address, for the day this gateway
+ * takes over.
+ */
 void segment_neighbour_hear(struct segment *segment, const struct frame *f, uint64_t now_ns);
 /* True: it was a question that has been answered, and goes no further. */
 bool segment_neighbour_from_lan(struct segment *segment, struct frame *f, uint64_t now_ns);

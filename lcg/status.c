@@ -21,7 +21,8 @@ static json_t *gateway_json(struct gateway *g)
 
 	for (unsigned i = 0; i < p->nics; i++)
 		active += nic_is_active(p->nic[i]);
-	return json_pack("{s:s s:s s:I s:I s:I s:I s:I s:I s:b s:b s:I}", "name", trust_name(p->trust), "version", HULL_VERSION, "uptime_ms",
+	return json_pack("{s:s s:s s:I s:I s:I s:I s:I s:I s:b s:b s:I}", "name", trust_name(p->trust), "version", HULL_VERSION,
+		"uptime_ms",
 		(json_int_t)((loop_now_ns() - g->started_ns) / 1000000), "priority", (json_int_t)p->config->priority, "nics",
 		(json_int_t)p->nics, "active", (json_int_t)active, "reloads", (json_int_t)g->reloads, "reload_failures",
 		(json_int_t)g->reload_failures, "lma", p->config->lma != NULL, "lma_away", trust_lma_is_away(p->trust),
@@ -32,7 +33,8 @@ static json_t *lan_json(const struct lan *lan)
 {
 	const struct lan_config *c = lan_config(lan);
 
-	return json_pack("{s:s s:s s:s s:s s:b s:I}", "name", c->name, "kind", lan_kind_names[c->kind], "device", c->device, "bridge", c->bridge,
+	return json_pack("{s:s s:s s:s s:s s:b s:I}", "name", c->name, "kind", lan_kind_names[c->kind], "device", c->device,
+		"bridge", c->bridge,
 		"works", lan_works(lan), "mtu", (json_int_t)lan_mtu(lan));
 }
 
@@ -55,7 +57,8 @@ static json_t *segment_json(const struct seat *s)
 	const struct segment_config *c = segment_config(s->segment);
 	const struct segment_counters *n = segment_counters(s->segment);
 
-	return json_pack("{s:s s:s s:s s:I s:b s:b s:b s:I s:I s:I s:I s:I}", "name", c->name, "lan", lan_config(s->at->lan)->name, "mode", mode(c),
+	return json_pack("{s:s s:s s:s s:I s:b s:b s:b s:I s:I s:I s:I s:I}", "name", c->name, "lan", lan_config(s->at->lan)->name,
+		"mode", mode(c),
 		"vlan", (json_int_t)(c->vid == FRAME_NO_VID ? 0 : c->vid), "works", lan_works(s->at->lan), "mirror", s->mirror != NULL, "shut",
 		segment_is_shut(s->segment, loop_now_ns()), "ports", (json_int_t)segment_ports(s->segment), "from_lan",
 		(json_int_t)n->from_lan, "to_lan", (json_int_t)n->to_lan, "between_servers", (json_int_t)n->between_servers, "drops",

@@ -95,7 +95,8 @@ void tickets_tick(struct tickets *t, time_t now)
 	fill_up(t, now);
 }
 
-int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want, struct tickets **tickets)
+int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want,
+	struct tickets **tickets)
 {
 	struct tickets *t = calloc(1, sizeof *t);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stock of tickets for one caller and one NIC, so that a connection that breaks is made again at once, also in the minutes in which the
- * management application is away. Tickets are good for one connection and two minutes: the stock is filled up before they expire. On the loop's
- * thread.
+ * A stock of tickets for one caller and one NIC, so that a connection that breaks is made again at once, also in the minutes in
+ * which the management application is away. Tickets are good for one connection and two minutes: the stock is filled up before
+ * they expire. On the loop's thread.
  */
 #pragma once
 #include "lcg/trust.h"

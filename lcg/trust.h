@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's identity and its talk with the management application: certificate and revocation list are kept fresh (in the folder, too), tickets
- * are asked for. All that may block does so on one thread of its own; answers come on the loop's thread. While the application is away the
- * gateway goes on with what it has: that is said once, and counted.
+ * The gateway's identity and its talk with the management application: certificate and revocation list are kept fresh (in the
+ * folder, too), tickets are asked for. All that may block does so on one thread of its own; answers come on the loop's thread.
+ * While the application is away the gateway goes on with what it has: that is said once, and counted.
  */
 #pragma once
 #include <openssl/ssl.h>
@@ -30,8 +30,8 @@ typedef void trust_fn(void *ctx, const struct trust_ticket *tickets, unsigned co
 int trust_create(struct loop *loop, const struct trust_config *config, loop_fn *renewed, void *ctx, struct trust **trust,
 	struct err *err) must_check;
 /*
- * NULL is fine. wait: a second at most for what its thread has under way; false: that goes on for some seconds, so that the process should end by
- * _exit.
+ * NULL is fine. wait: a second at most for what its thread has under way; false: that goes on for some seconds, so that the
+ * process should end by _exit.
  */
 bool trust_free(struct trust *trust, bool wait);
 /* Nothing to do: the same folder with the same certificate, the same lma. Errors: what the folder holds is of no use. */
@@ -42,8 +42,12 @@ time_t trust_until(const struct trust *trust);
 SSL_CTX *trust_tls(const struct trust *trust);		/* client, hull-l2/1; the trust's references */
 SSL_CTX *trust_tls_relay(const struct trust *trust);
 
-/* Tickets for hv/callee's nic; caller NULL: this gateway, else hv/caller. -EAGAIN: too many questions wait; -ENOTCONN: there is no lma. */
-int trust_ask(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned count, trust_fn *fn, void *ctx) must_check;
+/*
+ * Tickets for hv/callee's nic; caller NULL: this gateway, else hv/caller. -EAGAIN: too many questions wait; -ENOTCONN: there is
+ * no lma.
+ */
+int trust_ask(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned count, trust_fn *fn,
+	void *ctx) must_check;
 void trust_forget(struct trust *trust, const void *ctx);	/* its questions are not answered any more */
 void trust_counters(const struct trust *trust, struct trust_counters *counters);
 bool trust_lma_is_away(const struct trust *trust);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the loop's side of trust (trust.c) and its thread (trust_thread.c). The thread owns `id` and the client; all else stands under the lock.
- * Whoever lets go last frees: the thread may be in the middle of a connection when the gateway is done with it.
+ * Between the loop's side of trust (trust.c) and its thread (trust_thread.c). The thread owns `id` and the client; all else
+ * stands under the lock. Whoever lets go last frees: the thread may be in the middle of a connection when the gateway is done
+ * with it.
  */
 #pragma once
 #include <pthread.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The thread that talks with the management application: one question after the other, and each minute a look at certificate and list. */
+/*
+ * The thread that talks with the management application: one question after the other, and each minute a look at certificate
+ * and list.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * 802.1Q tags (IEEE 802.1Q-2018 §9.6) put on and taken off frames in place; the offsets of the virtio-net header move along. The kernel's VLAN
- * devices are not needed. Pure functions; any thread.
+ * 802.1Q tags (IEEE 802.1Q-2018 §9.6) put on and taken off frames in place; the offsets of the virtio-net header move along.
+ * The kernel's VLAN devices are not needed. Pure functions; any thread.
  */
 #pragma once
 #include "lib/l2/frame.h"

@@ -93,7 +93,8 @@ static int change(struct ca *ca, const struct pki_id *caller, const struct pki_i
 	return store(ca, caller, o, err);
 }
 
-static int transact(struct ca *ca, const struct pki_id *caller, const struct pki_id *callee, bool allow, time_t now, struct err *err)
+static int transact(struct ca *ca, const struct pki_id *caller, const struct pki_id *callee, bool allow, time_t now,
+	struct err *err)
 {
 	int rc = check_roles(caller, callee, err);
 

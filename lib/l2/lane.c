@@ -128,7 +128,7 @@ static void enqueue(struct lane *lane, uint32_t hash, const uint8_t *message, si
 void lane_send_frame(struct lane *lane, struct frame *f)
 {
 	bool direct = !lane->full && window_is_open(&lane->window) && (!lane->queue || !fair_queue_bytes(lane->queue));
-	uint64_t now = loop_now_ns();
+	uint64_t now = direct && !window_wants_time(&lane->window) ? 0 : loop_now_ns();
 	uint8_t *message;
 	size_t len;
 	int rc;
@@ -145,7 +145,7 @@ void lane_send_frame(struct lane *lane, struct frame *f)
 	rc = link_write(lane->link, message, len);
 	if (rc == -EAGAIN) {
 		lane->full = true;
-		enqueue(lane, f->hash, message, len, now);
+		enqueue(lane, f->hash, message, len, loop_now_ns());
 		return;
 	}
 	if (rc) {

@@ -24,7 +24,7 @@ struct path {
 	path_check_fn *check;
 	struct slot slots[PATH_LANES];
 	json_t *hello;			/* the peer's first */
-	uint64_t heard_ns, rtt_ns, rtt_min_ns;
+	uint64_t heard_ns, rtt_ns, rtt_min_ns, rtt_var_ns;	/* smoothed, and its mean deviation (RFC 6298) */
 	uint64_t stamps[STAMPS];	/* of our last beats, a ring; 0: unused or answered */
 	unsigned stamp;
 	uint64_t last_stamp;
@@ -166,10 +166,20 @@ static int take_beat(struct path *path, const struct wire_beat *beat, struct err
 	return 0;
 }
 
+static void take_rtt(struct path *path, uint64_t rtt)
+{
+	uint64_t off = rtt > path->rtt_ns ? rtt - path->rtt_ns : path->rtt_ns - rtt;
+
+	path->rtt_var_ns = path->rtt_ns ? (path->rtt_var_ns * 3 + off) / 4 : rtt / 2;
+	path->rtt_ns = path->rtt_ns ? (path->rtt_ns * 7 + rtt) / 8 : rtt;
+	if (!path->rtt_min_ns || rtt < path->rtt_min_ns)
+		path->rtt_min_ns = rtt;
+}
+
 /* The first answer to a beat measures the round trip; later ones only tell of a change. */
 static int take_grant(struct path *path, const struct wire_grant *grant, struct err *err)
 {
-	uint64_t now = loop_now_ns(), rtt;
+	uint64_t now = loop_now_ns();
 
 	if (!grant->stamp_ns || grant->stamp_ns > path->last_stamp)
 		return err_set(err, -EPROTO, "GRANT for a BEAT that was never sent");
@@ -177,10 +187,7 @@ static int take_grant(struct path *path, const struct wire_grant *grant, struct 
 		if (path->stamps[i] != grant->stamp_ns)
 			continue;
 		path->stamps[i] = 0;
-		rtt = now - grant->stamp_ns;
-		path->rtt_ns = path->rtt_ns ? (path->rtt_ns * 7 + rtt) / 8 : rtt;
-		if (!path->rtt_min_ns || rtt < path->rtt_min_ns)
-			path->rtt_min_ns = rtt;
+		take_rtt(path, now - grant->stamp_ns);
 	}
 	path->heard_ns = now;
 	path->ops.grant(path->ctx, grant);
@@ -254,7 +261,7 @@ static void control(struct path *path, const uint8_t *message, size_t len)
 
 void path_send_beat(struct path *path, uint64_t now, uint64_t flags, uint32_t priority)
 {
-	uint64_t rtt_us = path->rtt_ns / 1000;
+	uint64_t rtt_us = (path->rtt_ns + 4 * path->rtt_var_ns) / 1000;
 	struct wire_beat beat = { now > path->last_stamp ? now : path->last_stamp + 1, flags, priority,
 		rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us };
 	uint8_t buf[WIRE_SMALL];

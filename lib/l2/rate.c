@@ -87,7 +87,7 @@ int rate_parse_bytes(const char *text, struct rate_limit *limit, struct err *err
 	word = strtok_r(NULL, " \t", &rest);
 	if (!per_second(word, true, &limit->per_s))
 		return err_set(err, -EINVAL, "\"%.80s\" is no rate like 100M/s", word ? word : "");
-	limit->burst = limit->per_s / 8 > RATE_BURST_MIN ? limit->per_s / 8 : RATE_BURST_MIN;
+	limit->burst = limit->per_s / 4 > RATE_BURST_MIN ? limit->per_s / 4 : RATE_BURST_MIN;
 	word = strtok_r(NULL, " \t", &rest);
 	if (!word)
 		return 0;
@@ -96,6 +96,8 @@ int rate_parse_bytes(const char *text, struct rate_limit *limit, struct err *err
 		return err_set(err, -EINVAL, "\"%.80s\" is not \"burst\"", word);
 	if (!value || !number(value, value + strlen(value), true, RATE_MAX, &limit->burst))
 		return err_set(err, -EINVAL, "\"%.80s\" is no burst in bytes like 1M", value ? value : "");
+	if (limit->burst < RATE_BURST_MIN)
+		return err_set(err, -EINVAL, "\"%s\" is less than %uK: TCP would stand still", value, RATE_BURST_MIN >> 10);
 	word = strtok_r(NULL, " \t", &rest);
 	return word ? err_set(err, -EINVAL, "\"%.80s\" stands behind the burst", word) : 0;
 }

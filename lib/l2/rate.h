@@ -19,7 +19,10 @@ struct rate { struct rate_limit limit; int64_t left; uint64_t at_ns, rest; };
 void rate_init(struct rate *rate, struct rate_limit limit);
 /* May units pass now? Then they are taken. */
 bool rate_pass(struct rate *rate, uint64_t units, uint64_t now_ns);
-/* "BYTES/s [burst BYTES]" with K, M, G (powers of 1024); burst: an eighth of a second by default. -EINVAL: names the word. */
+/*
+ * "BYTES/s [burst BYTES]" with K, M, G (powers of 1024); burst: a quarter of a second by default, with which TCP gets all of the
+ * rate (with half of that, two thirds). -EINVAL: names the word.
+ */
 int rate_parse_bytes(const char *text, struct rate_limit *limit, struct err *err) must_check;
 /* "FRAMES/s", or "off"; the burst is one second. */
 int rate_parse_frames(const char *text, struct rate_limit *limit, struct err *err) must_check;

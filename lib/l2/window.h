@@ -29,5 +29,7 @@ void window_init(struct window *w);
 /* May another message go? One that is longer than the room that is left goes too. */
 static inline bool window_is_open(const struct window *w) { return w->sent - w->consumed < w->size; }
 void window_sent(struct window *w, uint64_t len, uint64_t now_ns);
+/* Does the next window_sent look at the time? Asking a clock for each small frame is a cost of its own. */
+static inline bool window_wants_time(const struct window *w) { return !w->mark || w->sent == w->consumed; }
 /* The other end's CONSUMED. -EPROTO: it runs backwards, or beyond what was sent. */
 int window_consumed(struct window *w, uint64_t total, uint64_t now_ns, struct err *err) must_check;

@@ -8,7 +8,8 @@
  *   FRAME      virtio_net_hdr_v1 (12 bytes) and the Ethernet frame, at most WIRE_FRAME_MAX
  *   CONSUMED   u64: bytes of FRAME messages (headers included) taken from this connection since it began
  *   BEAT       caller → server end on lane 0, each WIRE_BEAT_MS: u64 stamp (the caller's clock, ns, rising), u64 flags
- *              (WIRE_BEAT_LAN: its LAN side works), u32 priority, u32 round trip as measured, in µs (0: not known yet)
+ *              (WIRE_BEAT_LAN: its LAN side works), u32 priority, u32 round trip as measured, smoothed and
+ *              four mean deviations, in µs (0: not known yet)
  *   GRANT      server end → caller, answers each BEAT, and once more when the answer changes: u64 the beat's stamp, u32 lease in
  *              ms, u8 state (wire_grant_state), u8[3] zero
  *   RELEASE    caller → server end on lane 0: gives up its lease at once (an orderly stop, or it was told to): u64 stamp, as of a

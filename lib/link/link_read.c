@@ -7,7 +7,7 @@
 #include <errno.h>
 #include "lib/link/link_priv.h"
 
-enum { READS_A_ROUND = 8, BYTES_A_ROUND = 512 * 1024 };
+enum { READS_A_ROUND = 8, BYTES_A_ROUND = 256 * 1024 };
 
 /* Hand out what is there, as long as the owner takes some of it. False: the link is closed or paused. */
 static bool hand_out(struct link *link)

@@ -156,6 +156,7 @@ int link_tls_open(struct link *link, struct err *err)
 	}
 	SSL_set_mode(link->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	if (link->config.gather) {
+		SSL_clear_mode(link->ssl, SSL_MODE_RELEASE_BUFFERS);	/* between records: we do that when the link rests */
 		SSL_set_read_ahead(link->ssl, 1);
 		SSL_set_default_read_buffer_len(link->ssl, LINK_AHEAD);
 	}

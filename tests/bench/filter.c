@@ -7,18 +7,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "lib/bits.h"
 #include "lib/config.h"
 #include "lib/l2/fdb.h"
 #include "lib/l2/filter.h"
 #include "lib/log.h"
-#include "lib/loop.h"
 
 enum { FRAMES = 4096, ROUNDS = 1000, LEN = 66 };
 
 static const uint8_t server[FRAME_MAC] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
 static uint8_t bytes[FRAMES][128];
 static unsigned connections = 10000;
+
+/* Of this thread, so that others on the machine count less. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
 
 static void die(const char *what)
 {
@@ -95,7 +104,7 @@ static void establish(struct filter *filter)
 
 static double run(struct filter *filter)
 {
-	uint64_t began = loop_now_ns(), sum = 0;
+	uint64_t began = cpu_ns(), sum = 0;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		for (unsigned i = 0; i < FRAMES; i++) {
@@ -109,7 +118,7 @@ static double run(struct filter *filter)
 		}
 	}
 	__asm__ volatile("" : : "r"(sum));
-	return (double)(loop_now_ns() - began) / ((double)ROUNDS * FRAMES);
+	return (double)(cpu_ns() - began) / ((double)ROUNDS * FRAMES);
 }
 
 static double run_fdb(void)
@@ -121,7 +130,7 @@ static double run_fdb(void)
 		die("no memory");
 	for (unsigned i = 0; i < FRAMES; i++)
 		put_be32(bytes[i] + 8, i & 1023);
-	began = loop_now_ns();
+	began = cpu_ns();
 	for (unsigned round = 0; round < ROUNDS; round++)
 		for (unsigned i = 0; i < FRAMES; i++) {
 			found += fdb_learn(fdb, FRAME_NO_VID, bytes[i] + 6, (int)i & 3, 1000000000);
@@ -129,7 +138,7 @@ static double run_fdb(void)
 		}
 	__asm__ volatile("" : : "r"(found));
 	fdb_free(fdb);
-	return (double)(loop_now_ns() - began) / ((double)ROUNDS * FRAMES);
+	return (double)(cpu_ns() - began) / ((double)ROUNDS * FRAMES);
 }
 
 int main(int argc, char **argv)

@@ -209,6 +209,7 @@ static int memory(int n)
 	struct client *c = calloc((size_t)n, sizeof *c);
 	long before, after;
 	struct timespec begin, end;
+	double took;
 
 	for (int i = 0; i < n; i++) {	/* some at once, as after a restart; each its own certificate */
 		char name[32];
@@ -236,7 +237,8 @@ static int memory(int n)
 	after = status_of(csc, "VmRSS");
 	printf("relay memory %d bytes_each %.0f\n", n, (double)(after - before) * 1024 / (n - 1));
 	printf("relay memory %d threads %ld\n", n, status_of(csc, "Threads"));
-	printf("relay memory %d parks_a_second %.0f\n", n, (n - 1) / ((double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9));
+	took = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+	printf("relay memory %d parks_a_second %.0f\n", n, (n - 1) / took);
 	return 0;
 }
 

@@ -44,43 +44,41 @@ must "$hull" pki allow "$store" lcg/gw1 hv/web01 "${by[@]}"
 mkdir "$work/www"
 head -c "${BYTES:-8000000}" /dev/urandom >"$work/www/data"
 sum=$(md5sum <"$work/www/data")
-lan() {	# NIC TAP ADDRESS PORT
+lan() {	# NIC TAP ADDRESS PORT SINK
 	ip tuntap add "$2" mode tap vnet_hdr && ip address add "$3/24" dev "$2" && ip link set "$2" up || die "no TAP devices"
 	busybox httpd -f -p "$3:8080" -h "$work/www" &
-	busybox nc -l -p 9000 -s "$3" >"$work/$1.sent" </dev/null &
+	socat -u "TCP-LISTEN:$5,bind=$3" "CREATE:$work/$1.sent" &
 	"$work/gateway" "$work/id" 127.0.0.1:7443 web01 "$1" office direct "127.0.0.1:$4" "$2" >"$work/$1.out" 2>"$work/$1.log" &
 }
-lan net0 tap0 192.0.2.1 7445
-lan net1 tap1 198.51.100.1 7446
+lan net0 tap0 192.0.2.1 7445 9000
+lan net1 tap1 198.51.100.1 7446 9001
 
 # ---- the cloud VM
 token hv web01
 must "$hull" env compile tests/system/hv-l2.dts "$work/dtb"
 printf '%s\n' 'disk.vda = /tmp/disk' 'lma = 10.0.2.2:7443' 'lma.token = file:/config/token' \
-	'nic.net0 = l2' 'nic.net0.listen = 0.0.0.0:7445' 'nic.net1 = l2' 'nic.net1.segment = office' 'nic.net1.listen = 0.0.0.0:7446' >"$work/placement"
+	'nic.net0 = l2' 'nic.net0.listen = 0.0.0.0:7445' 'nic.net1 = l2' 'nic.net1.segment = office' 'nic.net1.listen = 0.0.0.0:7446' >"$work/placement.conf"
 echo 'uplink eth0 10.0.2.15/24 10.0.2.2' >"$work/network"
 cat >"$work/job.sh" <<'JOB'
 truncate -s 1M /tmp/disk
-hull-hv --env /config/dtb --placement /config/placement --kernel /config/guest.kernel --initrd /config/guest.initrd --console stdio --control /tmp/control \
-	--append "console=ttyS0 quiet panic=-1" --stats /tmp/stats -v </dev/null >/tmp/out 2>/tmp/err &
-while kill -0 $! 2>/dev/null; do hull server net /tmp/control >/tmp/net.new 2>/dev/null && mv /tmp/net.new /tmp/net; sleep 1; done
-sed 's/^/guest: /' /tmp/out
-sed 's/^/hv: /' /tmp/err
+hull-hv --env /config/dtb --placement /config/placement.conf --kernel /config/guest.kernel --initrd /config/guest.initrd --console stdio --control /tmp/control \
+	--append "console=ttyS0 quiet panic=-1" --stats /tmp/stats -v </dev/null 2>&1 | sed 's/^/guest: /' &
+while kill -0 $! 2>/dev/null; do hull server net /tmp/control >/tmp/net.new 2>/dev/null && mv /tmp/net.new /tmp/net; usleep 500000; done
 sed 's/^/net: /' /tmp/net
 echo L2-DONE
 JOB
 tests/cloud/vm --appliance "$O/appliance" --memory 832 --timeout "${LIMIT:-400}" --state "$work/vm" \
-	--nic 'user,hostfwd=tcp:127.0.0.1:7445-:7445,hostfwd=tcp:127.0.0.1:7446-:7446' --config "$work/dtb" --config "$work/placement" --config "$work/token" \
+	--nic 'user,hostfwd=tcp:127.0.0.1:7445-:7445,hostfwd=tcp:127.0.0.1:7446-:7446' --config "$work/dtb" --config "$work/placement.conf" --config "$work/token" \
 	--config "$work/network" --config "$work/job.sh" --config "$work/guest.kernel" --config "$work/guest.initrd" >"$work/log" 2>&1
 tr -d '\r' <"$work/log" >"$work/text"
-grep -E '^(guest: l2|hv: |net: )' "$work/text" >"$O/hv-l2-vm.log"
+grep -E '^(guest: |net: )' "$work/text" >"$O/hv-l2-vm.log"
 if ! grep -q L2-DONE "$work/text"; then
 	cp "$work/text" "$O/hv-l2-vm.log"
 	die "the cloud VM did not come to the end: $(tail -n 1 "$work/text")"
 fi
 
 # ---- what the guest saw
-says() { grep -qE "^guest: l2 $1" "$work/text"; verdict "$2" $? "$(grep "^guest: l2" "$work/text" | tail -n 1) $(grep '^hv: ' "$work/text" | tail -n 1)"; }
+says() { grep -qE "^guest: l2 $1" "$work/text"; verdict "$2" $? "$(grep "^guest: l2" "$work/text" | tail -n 1) $(grep '^guest: hull-hv' "$work/text" | tail -n 1)"; }
 says 'net0 driver virtio_net queues rx-0 rx-1 tx-0 tx-1' "virtio-net has two queue pairs"
 says 'net1 driver e1000 ' "e1000"
 for nic in net0 net1; do

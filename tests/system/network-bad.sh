@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
 . tests/net/topology.sh
 . tests/net/hull.sh
-make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/onlytls" "$O/tools/frames" || { echo "FAIL network-bad: build"; exit 1; }
+make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/capture" "$O/tools/onlytls" "$O/tools/frames" || { echo "FAIL network-bad: build"; exit 1; }
 net_enter network-bad "$@"
 failed=0
 mac=52:54:00:be:ac:02

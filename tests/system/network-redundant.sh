@@ -10,7 +10,7 @@ O=${1:-build}
 SILENCE_MS=${SILENCE_MS:-1000}
 . tests/net/topology.sh
 . tests/net/hull.sh
-make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/onlytls" || { echo "FAIL network-redundant: build"; exit 1; }
+make --no-print-directory -s O="$O" "$O/tools/wan" "$O/tools/capture" "$O/tools/onlytls" || { echo "FAIL network-redundant: build"; exit 1; }
 net_enter network-redundant "$@"
 failed=0
 mac=52:54:00:be:ac:02

@@ -193,7 +193,13 @@ static void park(struct place *p)
 
 /* ---- the end that calls */
 
-struct call { struct relay_client *client; struct link *link; struct loop_timer *timer; char *ticket; size_t sent, got, goal, seen; };
+struct call {
+	struct relay_client *client;
+	struct link *link;
+	struct loop_timer *timer;
+	char *ticket;
+	size_t sent, got, goal, seen;
+};
 
 static char byte_at(size_t at)
 {

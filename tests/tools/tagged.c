@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A VLAN device for kernels without one: a TAP device whose frames go out of an interface with an 802.1Q tag, and those that come in with that tag
- * go to it without.
+ * A VLAN device for kernels without one: a TAP device whose frames go out of an interface with an 802.1Q tag, and those that
+ * come in with that tag go to it without.
  *
  * Usage: tagged IFACE VID TAP      makes TAP, prints "ready", runs until it is killed; VID 0: the frames without a tag
  */

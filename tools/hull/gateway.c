@@ -104,7 +104,8 @@ static void show_gateway(const json_t *g)
 
 	printf("gateway %s, version %s, up %lld d %02lld:%02lld:%02lld, active for %lld of %lld NICs", text(g, "name"), text(g, "version"),
 		s / 86400, s / 3600 % 24, s / 60 % 60, s % 60, number(g, "active"), number(g, "nics"));
-	printf("%s\n", !is(g, "lma") ? ", without a management application" : is(g, "lma_away") ? ", the management application is away" : "");
+	printf("%s\n", !is(g, "lma") ? ", without a management application" : is(g,
+		"lma_away") ? ", the management application is away" : "");
 }
 
 static void show_segments(const json_t *segments, const json_t *lans)
@@ -151,7 +152,8 @@ static void show_way(const json_t *link)
 	if (open)
 		printf(" %8s  %u open, another gateway serves\n", "-", open);
 	else
-		printf(" %8s  %s%s%s\n", "-", known ? text(known, "way") : "no connection", known ? ": " : "", known ? text(known, "trouble") : "");
+		printf(" %8s  %s%s%s\n", "-", known ? text(known, "way") : "no connection", known ? ": " : "", known ? text(known,
+		"trouble") : "");
 }
 
 static void show_nics(const json_t *nics)
@@ -159,7 +161,8 @@ static void show_nics(const json_t *nics)
 	const json_t *n;
 	size_t i;
 
-	printf("\n%-20s %-8s %-16s %-18s %-8s %9s %9s %8s %8s  %s\n", "SERVER", "NIC", "SEGMENT", "MAC", "STATE", "FROM B/s", "TO B/s", "DROPS",
+	printf("\n%-20s %-8s %-16s %-18s %-8s %9s %9s %8s %8s  %s\n", "SERVER", "NIC", "SEGMENT", "MAC", "STATE", "FROM B/s",
+		"TO B/s", "DROPS",
 		"RTT ms", "PATH");
 	json_array_foreach(nics, i, n) {
 		char a[16], b[16], c[16];

@@ -276,8 +276,8 @@ const struct command pki_commands[] = {
 		"issue a certificate for a signing request, by hand",
 		WHO "  --csr FILE       the request, PEM\n  --life TIME      of the certificate (default 24h)\n"
 		"  --output FILE    instead of standard output\n" UNLOCK, run_issue },
-	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates, tokens, and who may call whom", "  --json           as JSON\n" UNLOCK,
-		pki_run_list },
+	{ "pki list", "STORE [--json] [--unlock WAY]", "list certificates, tokens, and who may call whom",
+		"  --json           as JSON\n" UNLOCK, pki_run_list },
 	{ "pki revoke", "STORE SERIAL|NAME [--unlock WAY]", "revoke a certificate, or all of a name with its tokens", UNLOCK, run_revoke },
 	{ "pki allow", "STORE lcg/NAME hv/SERVER [--unlock WAY]", "let a gateway call a server", UNLOCK, run_policy },
 	{ "pki deny", "STORE lcg/NAME hv/SERVER [--unlock WAY]", "no longer let a gateway call a server", UNLOCK, run_policy },

@@ -96,8 +96,8 @@ static void show(const json_t *status, const json_t *totals)
 
 	printf("relay     csc/%s on %s, since %s\n", text(status, "name"), text(status, "listen"), stamp(number(status, "since"), since));
 	printf("parked    %lld sockets of %lld servers\n", number(totals, "parked"), number(status, "servers"));
-	printf("relayed   %lld pairs, %lld bytes to servers, %lld to callers\n", number(totals, "relayed"), number(status, "to_server_bytes"),
-		number(status, "to_caller_bytes"));
+	printf("relayed   %lld pairs, %lld bytes to servers, %lld to callers\n", number(totals, "relayed"),
+		number(status, "to_server_bytes"), number(status, "to_caller_bytes"));
 	printf("waiting   %lld calls, %lld connections in TLS\n", number(status, "waiting"), number(status, "connections"));
 	json_array_foreach(json_object_get(status, "relayed"), i, o)
 		printf("pair      %s to %s of hv/%s, since %s, %lld bytes there, %lld back\n", text(o, "caller"), text(o, "nic"),
@@ -137,6 +137,7 @@ static int run_status(const struct command *c, int argc, char **argv)
 }
 
 const struct command relay_commands[] = {
-	{ "relay status", "SOCKET [--json]", "what a running hull-csc has parked and relays", "  --json           as JSON\n", run_status },
+	{ "relay status", "SOCKET [--json]", "what a running hull-csc has parked and relays",
+		"  SOCKET           what hull-csc was given with --control\n  --json           as JSON\n", run_status },
 	{ NULL },
 };

@@ -153,8 +153,8 @@ static void writes_them_down(void)
 	CU_ASSERT_FATAL(f != NULL);
 	while (fgets(line, sizeof line, f)) {
 		seen |= strstr(line, "\"verb\":\"ticket\"") && strstr(line, "\"server\":\"dc-db01\"") && strstr(line, "EPERM") ? 1 : 0;
-		seen |= strstr(line, "\"verb\":\"ticket\",\"who\":\"lcg/gw1\",\"server\":\"dc-web01\",\"nic\":\"net0\",\"relay\":\"csc1\",\"count\":3,"
-			"\"result\":\"ok\"") ? 2 : 0;
+		seen |= strstr(line, "\"verb\":\"ticket\",\"who\":\"lcg/gw1\",\"server\":\"dc-web01\",\"nic\":\"net0\",\"relay\":\"csc1\","
+			"\"count\":3,\"result\":\"ok\"") ? 2 : 0;
 		seen |= strstr(line, "\"caller\":\"(not a name)\"") ? 4 : 0;
 	}
 	fclose(f);

@@ -4,7 +4,8 @@
 #include "tests/unit/crypto/pki/pki_rig.h"
 #include "lib/base64.h"
 
-static const struct pki_id gw1 = { PKI_LCG, "gw1" }, gw2 = { PKI_LCG, "gw2" }, web = { PKI_HV, "dc-web01" }, db = { PKI_HV, "dc-db01" };
+static const struct pki_id gw1 = { PKI_LCG, "gw1" }, gw2 = { PKI_LCG, "gw2" };
+static const struct pki_id web = { PKI_HV, "dc-web01" }, db = { PKI_HV, "dc-db01" };
 
 static void allow(struct pki_rig *r, const struct pki_id *caller, const struct pki_id *callee)
 {
@@ -176,7 +177,8 @@ static void refuses_payloads(void)
 		"{\"caller\":\"lcg\",\"callee\":\"hv/b\",\"nic\":\"n\",\"relay\":\"\",\"from\":900,\"until\":1100,%s}",
 		"{\"caller\":\"lcg/a\",\"callee\":\"hv/\",\"nic\":\"n\",\"relay\":\"\",\"from\":900,\"until\":1100,%s}",
 		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"\",\"relay\":\"\",\"from\":900,\"until\":1100,%s}",
-		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"01234567890123456789012345678901\",\"relay\":\"\",\"from\":900,\"until\":1100,%s}",
+		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"01234567890123456789012345678901\","
+			"\"relay\":\"\",\"from\":900,\"until\":1100,%s}",
 		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"n\",\"relay\":\"a/b\",\"from\":900,\"until\":1100,%s}",
 		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"n\",\"relay\":\"\",\"from\":1100,\"until\":1100,%s}",
 		"{\"caller\":\"lcg/a\",\"callee\":\"hv/b\",\"nic\":\"n\",\"relay\":\"\",\"from\":900,\"until\":1501,%s}",

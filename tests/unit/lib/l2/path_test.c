@@ -159,7 +159,7 @@ static void test_hello(void)
 static void test_rules(void)
 {
 	struct wire_grant grant = { 1, 500, WIRE_ACTIVE };
-	struct wire_beat beat = { 1 };
+	struct wire_beat beat = { .stamp_ns = 1 };
 	uint8_t buf[WIRE_SMALL];
 	struct rig r;
 

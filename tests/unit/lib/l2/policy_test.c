@@ -117,6 +117,7 @@ static void errors_name_key_and_word(void)
 		{ "nic.net0.rate = 9999999999999G/s", "nic.net0.rate: \"9999999999999G/s\" is no rate like 100M/s" },
 		{ "nic.net0.rate = 1M/s bust 1M", "nic.net0.rate: \"bust\" is not \"burst\"" },
 		{ "nic.net0.rate = 1M/s burst", "nic.net0.rate: \"\" is no burst in bytes like 1M" },
+		{ "nic.net0.rate = 1G/s burst 255K", "nic.net0.rate: \"255K\" is less than 256K: TCP would stand still" },
 		{ "nic.net0.rate = 1M/s burst 1M 2", "nic.net0.rate: \"2\" stands behind the burst" },
 		{ "nic.net0.storm = 10", "nic.net0.storm: \"10\" is neither frames like 1000/s nor off" },
 		{ "nic.net0.storm = 1K/s", "nic.net0.storm: \"1K/s\" is neither frames like 1000/s nor off" },

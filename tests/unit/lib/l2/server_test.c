@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Gateways and server ends over real sockets on one loop: frames, takeovers, refusals, servers among themselves. */
 #include "lib/l2/server.h"
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "lib/l2/gateway.h"
+#include "lib/l2/hello.h"
 #include "tests/unit/lib/l2/l2_rig.h"
 
 static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0x54, 0, 0, 0, 2 };
@@ -405,6 +410,136 @@ static void test_bad_peers(void)
 	teardown(&r);
 }
 
+/* ---- hand-written callers */
+
+static int dial(struct rig *r)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(l2_server_port(r->a.server)),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	CU_ASSERT_FATAL(fd >= 0 && !connect(fd, (struct sockaddr *)&to, sizeof to));
+	return fd;
+}
+
+static int hello_by(struct rig *r, const char *role, unsigned lane, unsigned lanes, int attempt)
+{
+	struct hello h = { .gateway = !strcmp(role, "lcg"), .name = "gw7", .instance = "i", .way = "direct", .server = "dc-a",
+		.nic = "net0", .segment = "office", .from_nic = "net0", .lane = lane, .lanes = lanes, .attempt = attempt };
+	json_t *json = hello_make(&h);
+	char *text = json_dumps(json, JSON_COMPACT);
+	uint8_t header[WIRE_HEADER];
+	int fd = dial(r);
+
+	wire_put_header(header, WIRE_HELLO, strlen(text));
+	CU_ASSERT_FATAL(send(fd, header, sizeof header, MSG_NOSIGNAL) == sizeof header);
+	CU_ASSERT_FATAL(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
+	free(text);
+	json_decref(json);
+	return fd;
+}
+
+struct reading { int fd; char text[4096]; size_t len; bool ended; };
+
+static bool has_ended(void *ctx)
+{
+	struct reading *r = ctx;
+	ssize_t n = recv(r->fd, r->text + r->len, sizeof r->text - 1 - r->len, MSG_DONTWAIT);
+
+	if (n > 0)
+		r->len += (size_t)n;
+	r->ended = !n || (n < 0 && errno != EAGAIN);
+	return r->ended;
+}
+
+static bool has_answer(void *ctx)
+{
+	struct reading *r = ctx;
+
+	return has_ended(r) || r->len > WIRE_HEADER;
+}
+
+/* What comes until the end of fd, which is closed, holds text. */
+static void ends_with(struct rig *r, int fd, const char *text)
+{
+	struct reading reading = { .fd = fd };
+
+	check(rig_wait(r->loop, has_ended, &reading));
+	if (!memmem(reading.text, reading.len, text, strlen(text)))
+		suite_note("no \"%s\" in \"%.*s\"", text, (int)(reading.len > 4 ? reading.len - 4 : 0), reading.text + 4);
+	check(memmem(reading.text, reading.len, text, strlen(text)) != NULL);
+	close(fd);
+}
+
+static void answered(struct rig *r, int fd)
+{
+	struct reading reading = { .fd = fd };
+
+	check(rig_wait(r->loop, has_answer, &reading));
+	check(!reading.ended && memmem(reading.text, reading.len, "52:54:00:00:00:01", 17));
+}
+
+static void test_strange_callers(void)
+{
+	struct rig r;
+	int one, two;
+
+	setup(&r);
+	one = hello_by(&r, "lcg", 0, 2, 5);
+	answered(&r, one);
+	ends_with(&r, hello_by(&r, "lcg", 1, 3, 5), "the lanes disagree: 2 or 3");
+	ends_with(&r, hello_by(&r, "lcg", 1, 2, 4), "EALREADY");
+	ends_with(&r, hello_by(&r, "hv", 0, 1, 1), "no gateway has told of server gw7 yet");
+	check_eq(counters_of(&r.a).refused, 3);
+	/* a second lane 0; a later attempt ends the earlier one */
+	ends_with(&r, hello_by(&r, "lcg", 0, 2, 5), "");
+	check_eq(counters_of(&r.a).refused, 4);
+	two = hello_by(&r, "lcg", 0, 1, 6);
+	answered(&r, two);
+	ends_with(&r, one, "");
+	close(two);
+	teardown(&r);
+}
+
+static void test_beat_flood(void)
+{
+	struct wire_beat beat = { 1, 1, 0, 0 };
+	uint8_t buf[WIRE_SMALL];
+	struct rig r;
+	int fd;
+
+	setup(&r);
+	fd = hello_by(&r, "lcg", 0, 1, 1);
+	answered(&r, fd);
+	for (unsigned i = 0; i < 300; i++) {
+		size_t len;
+
+		beat.stamp_ns++;
+		len = wire_put_beat(buf, &beat);
+		CU_ASSERT_FATAL(send(fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len);
+	}
+	ends_with(&r, fd, "");
+	teardown(&r);
+}
+
+static bool all_refused(void *ctx) { return counters_of(&((struct rig *)ctx)->a).refused >= 36; }
+
+/* Many that say nothing: the last ones find no place, and those that are there keep theirs. */
+static void test_silent_callers(void)
+{
+	struct rig r;
+	int fd[100];
+
+	setup(&r);
+	for (unsigned i = 0; i < 100; i++)
+		fd[i] = dial(&r);
+	check(rig_wait(r.loop, all_refused, &r));
+	check_eq(counters_of(&r.a).refused, 36);
+	for (unsigned i = 0; i < 100; i++)
+		close(fd[i]);
+	teardown(&r);
+}
+
 static const struct test tests[] = {
 	{ "frames, carrier, drops", test_frames },
 	{ "takeover: silent cut", test_silent_cut },
@@ -416,6 +551,9 @@ static const struct test tests[] = {
 	{ "an end that reads nothing", test_flood },
 	{ "servers among themselves", test_peers },
 	{ "introductions that are none", test_bad_peers },
+	{ "callers that disagree with themselves, or are unknown", test_strange_callers },
+	{ "a flood of beats", test_beat_flood },
+	{ "callers that say nothing", test_silent_callers },
 	{ NULL },
 };
 const struct suite suite_lib_l2_server = { tests };

@@ -4,6 +4,8 @@
  * Certificates nobody should take.
  */
 #include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -146,7 +148,7 @@ static void refuses_what_the_middle_makes(void)
 
 /* ---- silence */
 
-struct silent { struct rig rig; struct end end; int peer; };
+struct silent { struct rig rig; struct end end; int peer, own; };
 
 /* A TCP connection whose far kernel drops all that comes, as one that lost its power would. */
 static void fall_silent(struct silent *s, bool gather)
@@ -167,7 +169,38 @@ static void fall_silent(struct silent *s, bool gather)
 	s->peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 	close(listener);
 	CU_ASSERT_FATAL(s->peer >= 0 && !setsockopt(s->peer, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter));
+	s->own = fd;
 	CU_ASSERT_FATAL(!link_create(s->rig.loop, fd, &c, &ops, &s->end, &s->end.link, NULL));
+}
+
+static int tcp_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int value = -1;
+
+	check_eq(getsockopt(fd, IPPROTO_TCP, option, &value, &len), 0);
+	return value;
+}
+
+/* No delay, probes of silence, little waiting in the socket of a link that gathers. */
+static void sets_its_socket_up(void)
+{
+	struct silent s;
+
+	for (int gather = 0; gather < 2; gather++) {
+		socklen_t len = sizeof(int);
+		int keep = 0;
+
+		fall_silent(&s, gather);
+		check_eq(tcp_option(s.own, TCP_NODELAY), 1);
+		check_eq(tcp_option(s.own, TCP_USER_TIMEOUT), 1000);
+		check_eq(tcp_option(s.own, TCP_KEEPIDLE), 1);
+		check_eq(tcp_option(s.own, TCP_NOTSENT_LOWAT), gather ? 131072 : 0);
+		check(!getsockopt(s.own, SOL_SOCKET, SO_KEEPALIVE, &keep, &len) && keep == 1);
+		close(s.peer);
+		link_free(s.end.link);
+		drop(&s.rig);
+	}
 }
 
 static void sees_a_dead_peer(void)
@@ -313,6 +346,7 @@ static void refuses_another_purpose(void)
 
 static const struct test tests[] = {
 	{ "refuses what the middle makes", refuses_what_the_middle_makes },
+	{ "sets its socket up", sets_its_socket_up },
 	{ "sees a dead peer", sees_a_dead_peer },
 	{ "refuses certificates", refuses_certificates },
 	{ "refuses another purpose", refuses_another_purpose },
