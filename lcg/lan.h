@@ -34,7 +34,7 @@ struct lan_ops {
 	void (*close)(struct lan *lan);
 };
 
-/* A frame came in: parsed by nobody yet, LAN_HEADROOM writable bytes in front. It lives until the call returns. UDP: perhaps many. */
+/* A frame came in: parsed by nobody yet, LAN_HEADROOM writable bytes in front. It lives until the call returns. UDP: maybe many. */
 typedef void lan_frame_fn(void *ctx, struct frame *f);
 typedef void lan_works_fn(void *ctx, bool works);
 
