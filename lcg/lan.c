@@ -120,6 +120,8 @@ void lan_deliver(struct lan *lan, struct frame *f)
 	coalesce_frame(lan->coalesce, f);
 }
 
+_Static_assert((int)COALESCE_HEADROOM >= (int)LAN_HEADROOM, "the same room");
+
 void lan_end_batch(struct lan *lan)
 {
 	coalesce_flush(lan->coalesce);

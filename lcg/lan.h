@@ -11,8 +11,11 @@
 #include "lib/l2/frame.h"
 #include "lib/loop.h"
 
-/* In front of a received frame: room for the message header and for a tag that the kernel took off. */
-enum { LAN_HEADROOM = 32, LAN_BURST = 64 };
+/*
+ * HEADROOM: in front of a received frame, room for the message header and for a tag that the kernel took off. BURST: what comes in before others have
+ * their turn, many small frames or few big ones.
+ */
+enum { LAN_HEADROOM = 32, LAN_BURST = 128, LAN_BURST_BYTES = 262144 };
 
 struct lan;
 

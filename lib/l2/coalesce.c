@@ -199,6 +199,11 @@ void coalesce_flush(struct coalesce *c)
 		release(c, 0);
 }
 
+bool coalesce_holds(const struct coalesce *c)
+{
+	return c->used;
+}
+
 void coalesce_frame(struct coalesce *c, struct frame *f)
 {
 	struct datagram d = { .f = f, .udp = true };

@@ -33,4 +33,5 @@ void coalesce_free(struct coalesce *coalesce);	/* NULL is fine; what it holds is
 void coalesce_frame(struct coalesce *coalesce, struct frame *f);
 /* The end of a batch: all that is held goes out. */
 void coalesce_flush(struct coalesce *coalesce);
+bool coalesce_holds(const struct coalesce *coalesce);	/* something that a flush would let out */
 const struct coalesce_counters *coalesce_counters(const struct coalesce *coalesce);

@@ -70,7 +70,10 @@ struct l2_server_counters {
 int l2_server_create(struct loop *loop, const struct l2_server_config *config, const struct l2_server_ops *ops, void *ctx,
 	struct l2_server **server, struct err *err) must_check;
 void l2_server_free(struct l2_server *server);	/* releases; NULL is fine */
-/* From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. */
+/*
+ * From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. UDP datagrams may
+ * wait for the end of the loop's round, to go as one super-frame.
+ */
 void l2_server_send(struct l2_server *server, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned n);
 /* The same of one piece with FRAME_HEADROOM, which is not copied; hdr, data and len are set. */
 void l2_server_send_frame(struct l2_server *server, struct frame *f);

@@ -2,6 +2,7 @@
 /* A server end's inside: paths that came in, and other servers. */
 #pragma once
 #include "lib/l2/caller.h"
+#include "lib/l2/coalesce.h"
 #include "lib/l2/door.h"
 #include "lib/l2/election.h"
 #include "lib/l2/hello.h"
@@ -53,6 +54,8 @@ struct l2_server {
 	struct peers peers;
 	struct l2_server_counters counters;	/* paths: of those that were */
 	uint8_t *buffer;		/* a frame from the NIC, behind its headroom */
+	struct coalesce *coalesce;	/* the NIC's datagrams of a round */
+	struct loop_task *flush;	/* its end */
 };
 
 /* ---- server_peer.c */

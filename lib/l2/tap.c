@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "lib/l2/burst.h"
 #include "lib/l2/coalesce.h"
 #include "lib/l2/offload.h"
 #include "lib/l2/wire.h"
@@ -22,7 +23,7 @@
 #endif
 
 /* What a round reads before others have their turn: many small frames, few big ones. */
-enum { FRAMES_A_ROUND = 64, BYTES_A_ROUND = 262144 };
+enum { FRAMES_A_ROUND = 128, BYTES_A_ROUND = 262144 };
 enum { GSO_TYPES = 8 };
 
 struct tap {
@@ -35,6 +36,7 @@ struct tap {
 	struct loop_watch *watch;
 	struct tap_counters counters;
 	struct coalesce *coalesce;
+	struct burst burst;
 	uint8_t *buffer;		/* headroom, whose end is the virtio-net header, and a frame */
 };
 
@@ -134,44 +136,48 @@ static void hand_over(void *ctx, struct frame *f)
 	t->ops.frame(t->ctx, f);
 }
 
-/* False: the device is gone. */
-static bool read_round(struct tap *t, int fd)
+/* One frame. Its length, -EAGAIN: there is none, -EBADFD: the device is gone; 0: it was nothing. */
+static ssize_t read_frame(struct tap *t)
 {
 	uint8_t *at = t->buffer + COALESCE_HEADROOM - WIRE_VNET;
-	size_t bytes = 0;
+	struct frame f = { .data = t->buffer + COALESCE_HEADROOM };
+	ssize_t n = read(t->fd, at, WIRE_VNET + FRAME_MAX);
 
-	for (unsigned i = 0; i < FRAMES_A_ROUND && bytes < BYTES_A_ROUND && !t->paused; i++) {
-		struct frame f = { .data = t->buffer + COALESCE_HEADROOM };
-		ssize_t n = read(fd, at, WIRE_VNET + FRAME_MAX);
-
-		if (n < 0) {
-			if (errno != EAGAIN && errno != EINTR && errno != EBADFD)
-				log_limited(LOG_ERROR, "tap %s: reading failed: %s", t->name, strerror(errno));
-			return errno != EBADFD;
-		}
-		if (n <= WIRE_VNET) {
-			t->counters.drop_short++;
-			continue;
-		}
-		f.len = (size_t)n - WIRE_VNET;
-		bytes += f.len;
-		memcpy(&f.hdr, at, WIRE_VNET);
-		t->counters.in.frames++;
-		t->counters.in.bytes += f.len;
-		coalesce_frame(t->coalesce, &f);
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == EBADFD)
+			return errno == EBADFD ? -EBADFD : -EAGAIN;
+		log_limited(LOG_ERROR, "tap %s: reading failed: %s", t->name, strerror(errno));
+		return -EAGAIN;
 	}
-	return true;
+	if (n <= WIRE_VNET) {
+		t->counters.drop_short++;
+		return 0;
+	}
+	f.len = (size_t)n - WIRE_VNET;
+	memcpy(&f.hdr, at, WIRE_VNET);
+	t->counters.in.frames++;
+	t->counters.in.bytes += f.len;
+	coalesce_frame(t->coalesce, &f);
+	return (ssize_t)f.len;
 }
 
 static void on_readable(void *ctx, int fd, uint32_t events)
 {
 	struct tap *t = ctx;
+	size_t bytes = 0;
+	ssize_t n = 0;
+	unsigned i;
 
-	bool here = read_round(t, fd);
-
+	for (i = 0; i < FRAMES_A_ROUND && bytes < BYTES_A_ROUND && !t->paused && burst_goes_on(&t->burst, i); i++) {
+		n = read_frame(t);
+		if (n < 0)
+			break;
+		bytes += (size_t)n;
+	}
+	burst_end(&t->burst, i);
 	coalesce_flush(t->coalesce);
 	t->counters.coalesced = coalesce_counters(t->coalesce)->datagrams;
-	if (here)
+	if (n != -EBADFD)
 		return;
 	log_error("tap %s: the device was deleted", t->name);
 	lose(t);
