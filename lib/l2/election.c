@@ -28,7 +28,7 @@ static bool has_lan(const struct candidate *c)
 	return c->beat.flags & WIRE_BEAT_LAN;
 }
 
-static uint32_t lease_ms(const struct candidate *c)
+uint32_t election_lease_ms(const struct candidate *c)
 {
 	uint64_t ms = 4ull * c->beat.rtt_us / 1000 + 200;
 
@@ -88,9 +88,9 @@ static void answer(struct election *e, struct candidate *c)
 
 	if (is_holder(e, c) && e->holder[0] && !e->leaving) {
 		/* the gateway counts from when it sent the beat, which is earlier */
-		uint64_t until = c->beat_ns + (lease_ms(c) + ELECTION_MARGIN_MS) * MS;
+		uint64_t until = c->beat_ns + (election_lease_ms(c) + ELECTION_MARGIN_MS) * MS;
 
-		grant.lease_ms = lease_ms(c);
+		grant.lease_ms = election_lease_ms(c);
 		grant.state = c == e->active ? WIRE_ACTIVE : WIRE_OTHER_PATH;
 		e->until_ns = until > e->until_ns ? until : e->until_ns;
 		if (grant.stamp_ns > e->granted_stamp_ns)
