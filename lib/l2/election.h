@@ -8,8 +8,7 @@
 #include <stdint.h>
 #include "lib/l2/wire.h"
 
-enum { ELECTION_LEASE_MS = 500, ELECTION_LEASE_MAX_MS = 2000, ELECTION_QUIET_MS = 350, ELECTION_HOLD_MS = 10000,
-	ELECTION_MARGIN_MS = 5 };
+enum { ELECTION_LEASE_MS = 500, ELECTION_LEASE_MAX_MS = 2000, ELECTION_QUIET_MS = 350, ELECTION_HOLD_MS = 10000 };
 enum { ELECTION_NAME = 128 };
 
 /* One path; its memory is the owner's. */
