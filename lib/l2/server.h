@@ -69,7 +69,7 @@ struct l2_server_counters {
 
 int l2_server_create(struct loop *loop, const struct l2_server_config *config, const struct l2_server_ops *ops, void *ctx,
 	struct l2_server **server, struct err *err) must_check;
-void l2_server_free(struct l2_server *server);	/* releases; NULL is fine */
+void l2_server_free(struct l2_server *server);	/* NULL is fine; not in its callbacks */
 /* From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. */
 void l2_server_send(struct l2_server *server, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned n);
 /* The same of one piece with FRAME_HEADROOM, which is not copied; hdr, data and len are set. */

@@ -16,7 +16,7 @@ static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
 struct end { struct l2_server *server; unsigned frames, carriers; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
-struct gate { struct l2_gateway *gateway; unsigned frames, changes; bool active; struct shim *shim; struct rig *rig; };
+struct gate { struct l2_gateway *gateway; unsigned frames, changes; bool active, leaves; struct shim *shim; struct rig *rig; };
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
 static bool on_nic(void *ctx, struct frame *f)
@@ -53,6 +53,11 @@ static void on_active(void *ctx, bool active)
 
 	g->active = active;
 	g->changes++;
+	if (!active && g->leaves) {
+		l2_gateway_free(g->gateway);
+		g->gateway = NULL;
+		return;
+	}
 	r->two_served |= r->g[0].gateway && r->g[1].gateway && l2_gateway_is_active(r->g[0].gateway) &&
 		l2_gateway_is_active(r->g[1].gateway);
 }
@@ -278,6 +283,23 @@ static void test_again(void)
 	check(rig_wait(r.loop, reconnected, &r));
 	send_in(&r.g[0], mac_a, mac_lan, 1, 100);
 	check(rig_wait(r.loop, nic_has, &r));
+	teardown(&r);
+}
+
+static bool has_left(void *ctx) { return !((struct rig *)ctx)->g[0].gateway; }
+
+/* An owner that frees its end when it is told that it serves no more. */
+static void test_freed_inside(void)
+{
+	struct rig r;
+
+	setup(&r);
+	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
+	check_or_return(rig_wait(r.loop, first_serves, &r));
+	r.g[0].leaves = true;
+	shim_cut(r.g[0].shim);
+	check(rig_wait(r.loop, has_left, &r));
+	rig_run_ms(r.loop, 300);
 	teardown(&r);
 }
 
@@ -547,6 +569,7 @@ static const struct test tests[] = {
 	{ "takeover: orderly stop", test_stop },
 	{ "takeover: the LAN's cable", test_lan_down },
 	{ "connections are made again", test_again },
+	{ "a gateway freed when it is told to rest", test_freed_inside },
 	{ "refused callers", test_refused },
 	{ "an end that reads nothing", test_flood },
 	{ "servers among themselves", test_peers },
