@@ -54,6 +54,8 @@ struct l2_server_ops {
 	void (*carrier)(void *ctx, bool up);	/* some gateway is active, or none is */
 	/* Frames from and to other servers pass no gateway's filter: may this one go? Unset: yes. */
 	bool (*peer_pass)(void *ctx, bool to_nic, struct frame *f);
+	/* Flows that went by the gateway go to another server directly from now on: peer_pass will see them from their middle. */
+	void (*peer_moved)(void *ctx);
 };
 
 struct l2_server_counters {

@@ -387,28 +387,28 @@ static void test_lease(void)
 {
 	struct lease l = { 0 };
 	int a, b;
-	struct wire_grant g = { 1000 * MS, 500, WIRE_ACTIVE };
+	struct wire_grant g = { 1000 * MS, 500, WIRE_ACTIVE, 0 };
 
 	check(!lease_grant(&l, &a, &g, 1010 * MS));
 	check(lease_runs(&l, 1499 * MS) && !lease_runs(&l, 1500 * MS));
 	/* an older standby of another path is no order to go; an own one is */
-	g = (struct wire_grant){ 900 * MS, 0, WIRE_STANDBY };
+	g = (struct wire_grant){ 900 * MS, 0, WIRE_STANDBY, 0 };
 	check(!lease_grant(&l, &b, &g, 1020 * MS));
 	check(lease_runs(&l, 1020 * MS));
 	g.stamp_ns = 1000 * MS;
 	check(lease_grant(&l, &a, &g, 1030 * MS));
 	check(!lease_runs(&l, 1030 * MS));
 	/* what was granted before it was given up */
-	g = (struct wire_grant){ 1025 * MS, 500, WIRE_ACTIVE };
+	g = (struct wire_grant){ 1025 * MS, 500, WIRE_ACTIVE, 0 };
 	check(!lease_grant(&l, &b, &g, 1040 * MS));
 	check(!lease_runs(&l, 1040 * MS));
 	/* too late, and longer than anybody may lend */
-	g = (struct wire_grant){ 1100 * MS, 500, WIRE_ACTIVE };
+	g = (struct wire_grant){ 1100 * MS, 500, WIRE_ACTIVE, 0 };
 	check(!lease_grant(&l, &b, &g, 1700 * MS) && !lease_runs(&l, 1700 * MS));
-	g = (struct wire_grant){ 1800 * MS, 100000, WIRE_ACTIVE };
+	g = (struct wire_grant){ 1800 * MS, 100000, WIRE_ACTIVE, 0 };
 	check(!lease_grant(&l, &b, &g, 1801 * MS) && !lease_runs(&l, 1801 * MS));
 	/* by another path: only while it runs */
-	g = (struct wire_grant){ 1900 * MS, 500, WIRE_OTHER_PATH };
+	g = (struct wire_grant){ 1900 * MS, 500, WIRE_OTHER_PATH, 0 };
 	check(!lease_grant(&l, &b, &g, 1901 * MS) && !lease_runs(&l, 1901 * MS));
 }
 

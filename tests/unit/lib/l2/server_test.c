@@ -15,8 +15,8 @@ static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0
 static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-struct end { struct l2_server *server; unsigned frames, carriers; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
-struct gate { struct l2_gateway *gateway; unsigned frames, changes; bool active, leaves; struct shim *shim; struct rig *rig; };
+struct end { struct l2_server *server; unsigned frames, carriers, moved; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
+struct gate { struct l2_gateway *gateway; unsigned frames, changes, moved; bool active, leaves; struct shim *shim; struct rig *rig; };
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
 static bool on_nic(void *ctx, struct frame *f)
@@ -44,6 +44,8 @@ static int on_authorise(void *ctx, struct link *link, const json_t *hello, struc
 	return e->refuse ? err_set(err, e->refuse, "not you") : 0;
 }
 
+static void on_peer_moved(void *ctx) { ((struct end *)ctx)->moved++; }
+static void on_moved(void *ctx) { ((struct gate *)ctx)->moved++; }
 static void on_lan(void *ctx, struct frame *f) { ((struct gate *)ctx)->frames++; }
 
 static void on_active(void *ctx, bool active)
@@ -64,7 +66,7 @@ static void on_active(void *ctx, bool active)
 
 static void open_end(struct rig *r, struct end *e, const char *name, const uint8_t mac[6])
 {
-	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier };
+	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier, .peer_moved = on_peer_moved };
 	struct l2_server_config c = { .server = name, .nic = "net0", .segment = "office", .listen = "127.0.0.1:0",
 		.authorise = on_authorise };
 
@@ -82,7 +84,7 @@ static void setup(struct rig *r)
 /* By a shim, so that it can be cut off. */
 static void open_gate(struct rig *r, unsigned i, struct end *to, const char *server, const char *segment, uint32_t priority)
 {
-	static const struct l2_gateway_ops ops = { on_lan, on_active };
+	static const struct l2_gateway_ops ops = { on_lan, on_active, on_moved };
 	char address[32], name[8];
 	struct l2_gateway_config c = { .gateway = name, .server = server, .nic = "net0", .segment = segment, .direct = address,
 		.lanes = 2, .priority = priority };
@@ -377,6 +379,7 @@ static bool peers_open(void *ctx)
 	return open;
 }
 
+static bool gate_told(void *ctx) { return ((struct rig *)ctx)->g[0].moved; }
 static bool gate_has(void *ctx) { return ((struct rig *)ctx)->g[0].frames >= 2; }
 
 static void test_peers(void)
@@ -397,6 +400,10 @@ static void test_peers(void)
 	check(rig_wait(r.loop, nic_has, &r));
 	check_eq(r.g[0].frames, 0);
 	check_eq(r.g[1].frames, 0);
+	/* who filters has been told, at both ends and once */
+	check_eq(r.a.moved, 1);
+	check_eq(r.b.moved, 1);
+	check_eq(r.g[0].moved, 0);
 	/* not its own source; then by the gateway: what is no peer's */
 	send_out(&r.a, mac_b, mac_lan, 1, 200);
 	send_out(&r.a, mac_lan, mac_a, 1, 200);
@@ -407,7 +414,8 @@ static void test_peers(void)
 	/* forgotten: all by the gateway */
 	json_array_clear(json_object_get(peers, "peers"));
 	check(!l2_gateway_send_peers(r.g[0].gateway, peers));
-	rig_run_ms(r.loop, 50);
+	check(rig_wait(r.loop, gate_told, &r));
+	check_eq(r.g[1].moved, 0);
 	r.g[0].frames = 1;
 	send_out(&r.a, mac_b, mac_a, 1, 200);
 	check(rig_wait(r.loop, gate_has, &r));
