@@ -6,12 +6,17 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include "lib/l2/hello.h"
+#include "lib/l2/rate.h"
 #include "lib/link/dial.h"
 #include "lib/link/relay.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
+#define MS 1000000ull
 enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 10000, ACCEPTS_A_ROUND = 16 };
+/* Parking at one relay: so many at once, so many a second. What it calls in LANE_HELLO_S leaves others a place in DOOR_WAITING. */
+enum { PARKS_AT_ONCE = 32, PARKS_A_SECOND = 2, PARK_LATER_MS = 500 };
+_Static_assert(PARKS_AT_ONCE + PARKS_A_SECOND * LANE_HELLO_S < DOOR_WAITING, "one relay does not fill the door");
 
 /* A socket at a relay: being parked (client), or parked (fd). */
 struct spot {
@@ -19,6 +24,7 @@ struct spot {
 	struct spot *next;
 	struct relay_client *client;
 	struct loop_watch *watch;
+	uint64_t parked_ns;
 	int fd;
 };
 
@@ -28,6 +34,7 @@ struct relay_point {
 	struct spot *spots;
 	struct loop_timer *timer;	/* fill again */
 	struct backoff pause;
+	struct rate parks;
 	unsigned parked, asked;
 	struct err last;
 };
@@ -220,6 +227,8 @@ static void on_parked(void *ctx, int fd, uint32_t events)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (loop_now_ns() - s->parked_ns > PAUSE_MAX_MS * MS)
+		backoff_reset(&p->pause);	/* a relay that keeps its word */
 	if (n <= 0) {
 		err_set(&why, n ? -errno : -ECONNRESET, "a parked connection ended%s%s", n ? ": " : "", n ? strerror(errno) : "");
 		spot_free(s);
@@ -256,9 +265,9 @@ static void on_answer(void *ctx, int fd, const struct err *why)
 		again(p, &err);
 		return;
 	}
+	s->parked_ns = loop_now_ns();
 	p->parked++;
 	p->last = (struct err){ 0 };
-	backoff_reset(&p->pause);
 	fill(p);
 }
 
@@ -284,11 +293,16 @@ static void fill(struct relay_point *p)
 {
 	struct err err;
 
-	while (p->parked + p->asked < p->door->spare)
+	while (p->parked + p->asked < p->door->spare) {
+		if (!rate_pass(&p->parks, 1, loop_now_ns())) {
+			loop_timer_arm(p->timer, loop_now_ns() + PARK_LATER_MS * MS);
+			return;
+		}
 		if (park(p, &err)) {
 			again(p, &err);
 			return;
 		}
+	}
 }
 
 static void on_timer(void *ctx)
@@ -348,6 +362,7 @@ static int add_point(struct door *d, const char *address, struct err *err)
 
 	*p = (struct relay_point){ .door = d, .address = strdup(address),
 		.pause = { .min_ms = PAUSE_MIN_MS, .max_ms = PAUSE_MAX_MS } };
+	rate_init(&p->parks, (struct rate_limit){ PARKS_A_SECOND, PARKS_AT_ONCE });
 	if (!p->address || loop_timer_create(d->loop, on_timer, p, &p->timer))
 		return err_set(err, -ENOMEM, "l2: out of memory");
 	d->point_count++;
