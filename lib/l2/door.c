@@ -16,6 +16,7 @@
 enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 10000, ACCEPTS_A_ROUND = 16 };
 /* Parking at one relay: so many at once, so many a second. What it calls in LANE_HELLO_S leaves others a place in DOOR_WAITING. */
 enum { PARKS_AT_ONCE = 32, PARKS_A_SECOND = 2, PARK_LATER_MS = 500 };
+enum { REST_MS = 100 };	/* while there is no descriptor for a connection */
 _Static_assert(PARKS_AT_ONCE + PARKS_A_SECOND * LANE_HELLO_S < DOOR_WAITING, "one relay does not fill the door");
 
 /* A socket at a relay: being parked (client), or parked (fd). */
@@ -53,6 +54,7 @@ struct door {
 	int listener;
 	uint16_t port;
 	struct loop_watch *watch;
+	struct loop_timer *rest;
 	struct waiting *waiting;
 	unsigned waiting_count;
 	struct door_counters counters;
@@ -162,6 +164,22 @@ static void let_in(struct door *d, int fd)
 
 /* ---- listening */
 
+static void on_rested(void *ctx)
+{
+	struct door *d = ctx;
+
+	if (loop_watch_set(d->watch, EPOLLIN))
+		loop_timer_arm(d->rest, loop_now_ns() + REST_MS * MS);
+}
+
+/* Who waits in the backlog would wake the loop again and again. */
+static void rest(struct door *d, int code)
+{
+	log_limited(LOG_ERROR, "l2 %s %s: accept: %s", d->server, d->nic, strerror(code));
+	if (!loop_watch_set(d->watch, 0))
+		loop_timer_arm(d->rest, loop_now_ns() + REST_MS * MS);
+}
+
 static void on_accept(void *ctx, int listener, uint32_t events)
 {
 	struct door *d = ctx;
@@ -171,7 +189,7 @@ static void on_accept(void *ctx, int listener, uint32_t events)
 
 		if (fd < 0) {
 			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-				log_limited(LOG_ERROR, "l2 %s %s: accept: %s", d->server, d->nic, strerror(errno));
+				rest(d, errno);
 			return;
 		}
 		let_in(d, fd);
@@ -182,7 +200,8 @@ static int listen_on(struct door *d, const char *address, struct err *err)
 {
 	int rc = dial_listen(address, &d->listener, &d->port, err);
 
-	if (!rc && (rc = loop_watch_add(d->loop, d->listener, EPOLLIN, on_accept, d, &d->watch)))
+	if (!rc && ((rc = loop_timer_create(d->loop, on_rested, d, &d->rest)) ||
+		    (rc = loop_watch_add(d->loop, d->listener, EPOLLIN, on_accept, d, &d->watch))))
 		return err_set(err, rc, "cannot wait for connections: %s", strerror(-rc));
 	return rc;
 }
@@ -336,6 +355,7 @@ void door_free(struct door *d)
 		waiting_free(d->waiting);
 	}
 	loop_watch_remove(d->watch);
+	loop_timer_free(d->rest);
 	scope_close(&d->listener);
 	SSL_CTX_free(d->tls_server);
 	SSL_CTX_free(d->tls_relay);

@@ -3,8 +3,10 @@
 #include "lib/l2/server.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/l2/gateway.h"
@@ -552,6 +554,40 @@ static void test_beat_flood(void)
 	teardown(&r);
 }
 
+static bool was_called(void *ctx) { return counters_of(&((struct rig *)ctx)->a).calls; }
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* No descriptor is left: the connection waits, and nobody spins meanwhile. */
+static void test_no_descriptors(void)
+{
+	struct rlimit old, few;
+	struct rig r;
+	uint64_t cpu;
+	int fd, next;
+
+	setup(&r);
+	fd = dial(&r);
+	next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	CU_ASSERT_FATAL(next >= 0 && !getrlimit(RLIMIT_NOFILE, &old));
+	close(next);
+	few = (struct rlimit){ (rlim_t)next, old.rlim_max };
+	CU_ASSERT_FATAL(!setrlimit(RLIMIT_NOFILE, &few));
+	cpu = cpu_ms();
+	rig_run_ms(r.loop, 300);
+	check(cpu_ms() - cpu < 100);
+	CU_ASSERT_FATAL(!setrlimit(RLIMIT_NOFILE, &old));
+	check(rig_wait(r.loop, was_called, &r));
+	close(fd);
+	teardown(&r);
+}
+
 static bool all_refused(void *ctx) { return counters_of(&((struct rig *)ctx)->a).refused >= 36; }
 
 /* Many that say nothing: the last ones find no place, and those that are there keep theirs. */
@@ -584,6 +620,7 @@ static const struct test tests[] = {
 	{ "introductions that are none", test_bad_peers },
 	{ "callers that disagree with themselves, or are unknown", test_strange_callers },
 	{ "a flood of beats", test_beat_flood },
+	{ "no descriptor for a caller", test_no_descriptors },
 	{ "callers that say nothing", test_silent_callers },
 	{ NULL },
 };
