@@ -83,6 +83,11 @@ static void on_active(void *ctx, bool active)
 		loop_timer_disarm(n->announce);
 }
 
+static void on_moved(void *ctx)
+{
+	filter_resume(((struct nic *)ctx)->filter);
+}
+
 static void send_frame(void *ctx, struct frame *f)
 {
 	struct nic *n = ctx;
@@ -126,7 +131,7 @@ static unsigned ways(const struct nic *n)
 
 static int make_link(struct nic *n, struct trust *trust, struct err *err)
 {
-	static const struct l2_gateway_ops ops = { .frame = on_frame, .active = on_active };
+	static const struct l2_gateway_ops ops = { .frame = on_frame, .active = on_active, .moved = on_moved };
 	struct l2_gateway_config c = { .gateway = n->gateway, .server = n->config.server, .nic = n->config.nic, .segment = n->segment,
 		.direct = n->direct, .lanes = n->config.lanes, .priority = n->priority };
 	unsigned lanes = n->config.lanes ? n->config.lanes : LANES;

@@ -140,6 +140,11 @@ static bool on_peer(void *ctx, bool to_nic, struct frame *f)
 	return filter_pass(l->filter, to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER, f, loop_now_ns()) == FILTER_PASS;
 }
 
+static void on_moved(void *ctx)
+{
+	filter_resume(((struct l2 *)ctx)->filter);
+}
+
 static void resume(struct net_port *p)
 {
 	struct l2 *l = l2_of(p);
@@ -240,7 +245,8 @@ static int authorise(void *ctx, struct link *link, const json_t *hello, struct e
 
 int net_l2_start(struct net_port *port, SSL_CTX *server, SSL_CTX *client, SSL_CTX *relay, struct err *err)
 {
-	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer };
+	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer,
+		.peer_moved = on_moved };
 	struct l2 *l = l2_of(port);
 	struct l2_server_config c = { .server = l->config.server, .nic = l->config.nic, .segment = l->config.segment,
 		.listen = l->config.listen, .advertise = l->config.advertise, .tls_server = server, .tls_client = client,

@@ -16,7 +16,11 @@
 
 static void on_grant(void *ctx, struct candidate *c, const struct wire_grant *grant)
 {
-	path_send_grant(((struct entry *)c->path)->path, grant);
+	const struct l2_server *s = ctx;
+	struct wire_grant said = *grant;
+
+	said.moves = s->moves;
+	path_send_grant(((struct entry *)c->path)->path, &said);
 }
 
 static void on_changed(void *ctx, struct candidate *active)
@@ -74,7 +78,10 @@ void server_peer_frame(struct l2_server *s, const char *name, const char *nic, s
 		s->counters.drop_peer++;
 		log_limited(LOG_WARN, "l2 %s %s: server %s sent a frame from or to a MAC that is not its or ours", s->name, s->nic,
 			    name);
-	} else if (s->ops.peer_pass && !s->ops.peer_pass(s->ctx, true, f)) {
+		return;
+	}
+	peers_heard(&s->peers, frame_src(f));
+	if (s->ops.peer_pass && !s->ops.peer_pass(s->ctx, true, f)) {
 		s->counters.drop_filtered++;
 	} else {
 		deliver(s, f);

@@ -54,6 +54,8 @@ struct l2_server_ops {
 	void (*carrier)(void *ctx, bool up);	/* some gateway is active, or none is */
 	/* Frames from and to other servers pass no gateway's filter: may this one go? Unset: yes. */
 	bool (*peer_pass)(void *ctx, bool to_nic, struct frame *f);
+	/* Flows that went by the gateway go to another server directly from now on: peer_pass will see them from their middle. */
+	void (*peer_moved)(void *ctx);
 };
 
 struct l2_server_counters {
@@ -69,7 +71,7 @@ struct l2_server_counters {
 
 int l2_server_create(struct loop *loop, const struct l2_server_config *config, const struct l2_server_ops *ops, void *ctx,
 	struct l2_server **server, struct err *err) must_check;
-void l2_server_free(struct l2_server *server);	/* releases; NULL is fine */
+void l2_server_free(struct l2_server *server);	/* releases; NULL is fine; not in its callbacks */
 /*
  * From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. UDP datagrams may
  * wait for the end of the loop's round, to go as one super-frame.

@@ -35,8 +35,10 @@ static void on_open(void *ctx)
 
 	log_info("l2 %s %s: %s %s is here by %s, %u lanes", e->server->name, e->server->nic, e->gateway ? "gateway" : "server", e->name,
 		 e->way, e->lanes);
-	if (!e->gateway)
+	if (!e->gateway) {
+		peers_came(&e->server->peers, e->name, e->nic);
 		return;
+	}
 	e->in_election = true;
 	snprintf(e->candidate.gateway, sizeof e->candidate.gateway, "%s %s", e->name, e->instance);
 	e->candidate.path = e;
