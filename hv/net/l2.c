@@ -132,12 +132,39 @@ static bool on_frame(void *ctx, struct frame *f)
 	return l->drop_full == dropped;
 }
 
+/* To whoever sent what was too long. */
+static void reply(struct l2 *l, enum filter_direction direction, const struct frame *f, uint64_t now_ns)
+{
+	uint8_t buf[FRAME_HEADROOM + FILTER_REPLY_MAX];
+	struct frame r = { .data = buf + FRAME_HEADROOM };
+
+	r.len = filter_reply(l->filter, direction, f, r.data, now_ns);
+	if (!r.len)
+		return;
+	if (direction == FILTER_FROM_SERVER)
+		(void)give_plain(l, r.data, r.len);
+	else
+		l2_server_send_frame(l->server, &r);
+}
+
 /* What goes directly to and from other servers passes no gateway's filter. */
 static bool on_peer(void *ctx, bool to_nic, struct frame *f)
 {
+	enum filter_direction direction = to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER;
+	uint64_t now = loop_now_ns();
+	struct l2 *l = ctx;
+	enum filter_cause cause = filter_pass(l->filter, direction, f, now);
+
+	if (cause == FILTER_TOO_BIG)
+		reply(l, direction, f, now);
+	return cause == FILTER_PASS;
+}
+
+static void on_lan_mtu(void *ctx, unsigned mtu)
+{
 	struct l2 *l = ctx;
 
-	return filter_pass(l->filter, to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER, f, loop_now_ns()) == FILTER_PASS;
+	filter_set_mtu(l->filter, mtu, mtu);
 }
 
 static void resume(struct net_port *p)
@@ -171,6 +198,11 @@ static void on_down(void *ctx)
 {
 	struct l2 *l = ctx;
 
+	/* Other servers need no gateway. */
+	if (l2_server_has_peer(l->server)) {
+		loop_timer_arm(l->down, loop_now_ns() + 1000000000ull);
+		return;
+	}
 	log_limited(LOG_WARN, "nic %s: no gateway of segment %s for %d s: no carrier", l->config.nic, l->config.segment, NET_L2_HOLD_S);
 	net_wire_set_carrier(&l->port, false);
 }
@@ -240,7 +272,8 @@ static int authorise(void *ctx, struct link *link, const json_t *hello, struct e
 
 int net_l2_start(struct net_port *port, SSL_CTX *server, SSL_CTX *client, SSL_CTX *relay, struct err *err)
 {
-	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer };
+	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer,
+		.lan_mtu = on_lan_mtu };
 	struct l2 *l = l2_of(port);
 	struct l2_server_config c = { .server = l->config.server, .nic = l->config.nic, .segment = l->config.segment,
 		.listen = l->config.listen, .advertise = l->config.advertise, .tls_server = server, .tls_client = client,

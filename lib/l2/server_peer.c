@@ -284,16 +284,28 @@ static struct path *way_in(const struct peers *peers, const struct peer *p, uint
 	return path;
 }
 
-struct path *peers_find(const struct peers *peers, const uint8_t mac[FRAME_MAC], uint64_t now)
+static struct path *way_to(const struct peers *peers, const struct peer *p, uint64_t now)
 {
-	const struct peer *p = owner(peers, mac);
-
-	if (!p)
-		return NULL;
 	for (unsigned i = 0; i < WAYS; i++)
 		if (p->callers[i] && works(caller_path(p->callers[i]), now))
 			return caller_path(p->callers[i]);
 	return p->calls ? NULL : way_in(peers, p, now);
+}
+
+struct path *peers_find(const struct peers *peers, const uint8_t mac[FRAME_MAC], uint64_t now)
+{
+	const struct peer *p = owner(peers, mac);
+
+	return p ? way_to(peers, p, now) : NULL;
+}
+
+bool peers_work(const struct peers *peers, uint64_t now)
+{
+	const struct peer *p = peers->first;
+
+	while (p && !way_to(peers, p, now))
+		p = p->next;
+	return p;
 }
 
 bool peers_owns(const struct peers *peers, const char *name, const char *nic, const uint8_t mac[FRAME_MAC])

@@ -62,6 +62,7 @@ void peers_set(struct peers *p, const struct hello_peer *list, unsigned count);
 void peers_free(struct peers *p);
 /* NULL: no peer has that MAC, or none of its paths works: the gateway's way. */
 struct path *peers_find(const struct peers *p, const uint8_t mac[FRAME_MAC], uint64_t now_ns);
+bool peers_work(const struct peers *p, uint64_t now_ns);	/* by some path of theirs */
 /* May name send frames of that source here? */
 bool peers_owns(const struct peers *p, const char *name, const char *nic, const uint8_t mac[FRAME_MAC]);
 bool peers_knows(const struct peers *p, const char *name, const char *nic);
