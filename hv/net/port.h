@@ -19,7 +19,10 @@ struct net_port;
 
 /* The NIC's half. */
 struct net_nic_ops {
-	/* A frame from the wire. False: no room now; the port keeps it (one frame) and waits for net_port_resume. */
+	/*
+	 * A frame from the wire. False: no room now; the port keeps it (one frame at least) and waits for net_port_resume. Until then
+	 * those that have to come after it are refused, too; others may have room.
+	 */
 	bool (*receive)(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *frame, size_t len);
 	void (*carrier)(void *nic, bool up);
 };
