@@ -300,6 +300,7 @@ static void drain(struct virtio_net *n, unsigned queue)
 {
 	struct virtio_ring *r = virtio_pci_ring(&n->virtio, queue);
 	unsigned budget = QUEUE_SIZE;
+	uint64_t bytes = 0;
 
 	if (!r)
 		return;
@@ -310,6 +311,8 @@ static void drain(struct virtio_net *n, unsigned queue)
 		for (; budget && virtio_pci_pop(&n->virtio, queue, &c); budget--, c = chain_of(n)) {
 			uint16_t head = c.head;
 
+			bytes += c.read_len;
+			budget = bytes < NET_ROUND_BYTES ? budget : 1;
 			if (is_tx(queue))
 				transmit(n, &c, queue);
 			else

@@ -230,6 +230,25 @@ static void full_pair_keeps_its_order_and_stops_no_other(void)
 	end();
 }
 
+static void round_is_short_however_long_its_frames_are(void)
+{
+	enum { BIG = 60000, MOST = NET_ROUND_BYTES / BIG + 1 };
+	static const struct virtio_net_hdr_v1 none;
+
+	begin(BASE, 3);
+	memcpy(rig->ram + TXBUF, &none, HDR);
+	for (unsigned i = 0; i < SIZE; i++)
+		vq_add(&q[1], (struct buffer[]){ { TXBUF, HDR + BIG, 0 } }, 1);
+	vq_kick(&q[1]);
+	check_eq(wire->sent, MOST);
+	rig_advance(rig, 1);
+	check_eq(wire->sent, 2 * MOST);
+	for (unsigned i = 0; i < SIZE; i++)
+		rig_advance(rig, 1);
+	check_eq(wire->sent, SIZE);
+	end();
+}
+
 static void reset_leaves_one_pair(void)
 {
 	begin(BASE | F(MQ), QUEUES);
@@ -298,6 +317,7 @@ static const struct test tests[] = {
 	{ "flows that nobody sent spread", flows_that_nobody_sent_spread },
 	{ "a waiting frame follows when pairs go", waiting_frame_follows_when_pairs_go },
 	{ "a full pair keeps its order and stops no other", full_pair_keeps_its_order_and_stops_no_other },
+	{ "a round is short however long its frames are", round_is_short_however_long_its_frames_are },
 	{ "a reset leaves one pair", reset_leaves_one_pair },
 	{ "datagrams pass whole", datagrams_pass_whole },
 	{ "a flow is the same both ways", flow_is_the_same_both_ways },
