@@ -219,6 +219,11 @@ int l2_server_create(struct loop *loop, const struct l2_server_config *config, c
 
 /* ---- questions */
 
+bool l2_server_has_peer(const struct l2_server *s)
+{
+	return peers_work(&s->peers, loop_now_ns());
+}
+
 uint16_t l2_server_port(const struct l2_server *s)
 {
 	return door_port(s->door);

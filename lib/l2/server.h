@@ -56,6 +56,8 @@ struct l2_server_ops {
 	bool (*peer_pass)(void *ctx, bool to_nic, struct frame *f);
 	/* Flows that went by the gateway go to another server directly from now on: peer_pass will see them from their middle. */
 	void (*peer_moved)(void *ctx);
+	/* The largest IP packets of the gateway's LAN, when it introduces servers; 0: not known. Unset: nothing. */
+	void (*lan_mtu)(void *ctx, unsigned mtu);
 };
 
 struct l2_server_counters {
@@ -84,6 +86,8 @@ uint16_t l2_server_port(const struct l2_server *server);
 /* Fresh certificates for connections to come. */
 void l2_server_set_tls(struct l2_server *server, SSL_CTX *tls_server, SSL_CTX *tls_client, SSL_CTX *tls_relay);
 void l2_server_counters(const struct l2_server *server, struct l2_server_counters *counters);
+/* Is some other server to be reached directly? */
+bool l2_server_has_peer(const struct l2_server *server);
 /*
  * For people and --json: paths with gateway, relay, state, round trip, rates; peers. The caller's reference; NULL: out of
  * memory.

@@ -70,6 +70,7 @@ struct path *peers_find(struct peers *p, const uint8_t mac[FRAME_MAC], uint64_t 
 void peers_heard(struct peers *p, const uint8_t mac[FRAME_MAC]);
 /* A path by which it called in is open. */
 void peers_came(struct peers *p, const char *name, const char *nic);
+bool peers_work(const struct peers *p, uint64_t now_ns);	/* by some path of theirs */
 /* May name send frames of that source here? */
 bool peers_owns(const struct peers *p, const char *name, const char *nic, const uint8_t mac[FRAME_MAC]);
 bool peers_knows(const struct peers *p, const char *name, const char *nic);
