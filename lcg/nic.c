@@ -52,6 +52,20 @@ static char *ticket(void *ctx)
 	return tickets_take(n->tickets, time(NULL));
 }
 
+static unsigned ready(void *ctx)
+{
+	struct nic *n = ctx;
+
+	return tickets_ready(n->tickets, time(NULL));
+}
+
+static void on_tickets(void *ctx)
+{
+	struct nic *n = ctx;
+
+	l2_gateway_tickets(n->link);
+}
+
 static void on_frame(void *ctx, struct frame *f)
 {
 	struct nic *n = ctx;
@@ -136,12 +150,13 @@ static int make_link(struct nic *n, struct trust *trust, struct err *err)
 	for (unsigned i = 0; i < LCG_RELAYS; i++)
 		c.relay[i] = n->relay[i];
 	if (trust) {
-		if (tickets_create(trust, NULL, n->config.server, n->config.nic, lanes * ways(n), &n->tickets))
+		if (tickets_create(trust, NULL, n->config.server, n->config.nic, lanes * ways(n), on_tickets, n, &n->tickets))
 			return err_set(err, -ENOMEM, "out of memory");
 		c.tls = trust_tls(trust);
 		c.tls_relay = trust_tls_relay(trust);
 		c.authorise = authorise;
 		c.ticket = ticket;
+		c.tickets = ready;
 	}
 	return l2_gateway_create(n->loop, &c, &ops, n, &n->link, err);
 }

@@ -21,7 +21,7 @@ struct caller {
 	void *ctx;
 	struct hello hello;
 	char *name, *instance, *server, *nic, *segment, *from_nic, *address;
-	bool relay, connecting;
+	bool relay, connecting, dry;	/* dry: waits for tickets */
 	size_t queue_max;
 	SSL_CTX *tls, *tls_relay;
 	struct way ways[PATH_LANES];
@@ -199,6 +199,12 @@ static void begin(struct caller *c)
 {
 	struct err err;
 
+	c->dry = c->ops.tickets && c->ops.tickets(c->ctx) < c->hello.lanes;
+	if (c->dry) {
+		err_set(&c->last, -EAGAIN, "no tickets are at hand");
+		retry(c, PAUSE_MAX_MS * MS);
+		return;
+	}
 	if (start(c, &err)) {
 		give_up(c, &err);
 		return;
@@ -236,6 +242,13 @@ static void on_timer(void *ctx)
 	} else {
 		begin(c);
 	}
+}
+
+void caller_tickets(struct caller *c)
+{
+	if (c->dry)
+		retry(c, 0);
+	c->dry = false;
 }
 
 void caller_set_beat(struct caller *c, uint64_t flags, uint32_t priority, bool now)

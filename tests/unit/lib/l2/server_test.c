@@ -205,6 +205,48 @@ static uint64_t takeover_ms(struct rig *r)
 	return (loop_now_ns() - begin) / 1000000;
 }
 
+static unsigned at_hand;
+static unsigned on_tickets(void *ctx) { return at_hand; }
+static char *on_ticket(void *ctx) { return at_hand ? at_hand--, strdup("t") : NULL; }
+
+static bool is_dry(void *ctx)
+{
+	json_t *status = l2_gateway_status(((struct rig *)ctx)->g[0].gateway);
+	const char *trouble = json_string_value(json_object_get(json_array_get(json_object_get(status, "paths"), 0), "trouble"));
+	bool dry = trouble && !strcmp(trouble, "no tickets are at hand");
+
+	json_decref(status);
+	return dry;
+}
+
+/* Nobody is dialled before there is a ticket for each lane, and then at once. */
+static void test_tickets(void)
+{
+	static const struct l2_gateway_ops ops = { on_lan, on_active };
+	char address[32];
+	struct l2_gateway_config c = { .gateway = "gw0", .server = "dc-a", .nic = "net0", .segment = "office", .direct = address, .lanes = 2,
+		.ticket = on_ticket, .tickets = on_tickets };
+	uint64_t begin;
+	struct rig r;
+
+	setup(&r);
+	r.g[0].rig = &r;
+	at_hand = 1;
+	snprintf(address, sizeof address, "127.0.0.1:%u", l2_server_port(r.a.server));
+	CU_ASSERT_FATAL(!l2_gateway_create(r.loop, &c, &ops, &r.g[0], &r.g[0].gateway, NULL));
+	check(rig_wait(r.loop, is_dry, &r));
+	check_eq(at_hand, 1);
+	check_eq(counters_of(&r.a).calls, 0);
+	at_hand = 2;
+	begin = loop_now_ns();
+	l2_gateway_tickets(r.g[0].gateway);
+	check(rig_wait(r.loop, first_serves, &r));
+	check(loop_now_ns() - begin < 8000000000);	/* the pause is 10 s */
+	check_eq(at_hand, 0);
+	check_eq(gate_counters(&r.g[0]).connect_failures, 0);
+	teardown(&r);
+}
+
 static void test_silent_cut(void)
 {
 	struct rig r;
@@ -542,6 +584,7 @@ static void test_silent_callers(void)
 
 static const struct test tests[] = {
 	{ "frames, carrier, drops", test_frames },
+	{ "tickets", test_tickets },
 	{ "takeover: silent cut", test_silent_cut },
 	{ "takeover: connections end", test_kill },
 	{ "takeover: orderly stop", test_stop },
