@@ -90,8 +90,10 @@ static void on_active(void *ctx, bool active)
 	struct nic *n = ctx;
 
 	n->active = active;
-	if (n->port)
+	if (n->port) {
+		segment_port_set_mtu(n->port, l2_gateway_mtu(n->link));
 		segment_port_set_active(n->port, active, loop_now_ns());
+	}
 	n->announced = 1;	/* the first with set_active */
 	if (active)
 		loop_timer_arm(n->announce, loop_now_ns() + ANNOUNCE_MS * 1000000ull);
@@ -234,6 +236,7 @@ int nic_plug(struct nic *n, struct segment *segment, struct err *err)
 		return rc;
 	segment_remove_port(n->port);
 	n->port = port;
+	segment_port_set_mtu(port, l2_gateway_mtu(n->link));
 	segment_port_set_active(port, n->active, loop_now_ns());
 	return 0;
 }

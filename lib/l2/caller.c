@@ -31,6 +31,7 @@ struct caller {
 	uint64_t deadline_ns, opened_ns;
 	uint64_t flags;
 	uint32_t priority;
+	unsigned mtu;			/* of the NIC, as its end says */
 	struct caller_counters counters;	/* path: of those that were */
 	struct err last;		/* why the last try failed */
 };
@@ -118,7 +119,7 @@ static void on_closed(void *ctx, const struct err *why)
 static int on_check(void *ctx, struct link *link, const json_t *hello, struct err *err)
 {
 	struct caller *c = ctx;
-	int rc = hello_check(hello, c->server, c->nic, c->segment, err);
+	int rc = hello_check(hello, c->server, c->nic, c->segment, &c->mtu, err);
 
 	return rc || !c->ops.check ? rc : c->ops.check(c->ctx, link, hello, err);
 }
@@ -343,6 +344,11 @@ int caller_create(struct loop *loop, const struct caller_config *config, const s
 struct path *caller_path(const struct caller *c)
 {
 	return c->opened_ns ? c->path : NULL;
+}
+
+unsigned caller_mtu(const struct caller *c)
+{
+	return c->mtu;
 }
 
 const char *caller_way(const struct caller *c)

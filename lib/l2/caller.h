@@ -41,6 +41,7 @@ void caller_set_beat(struct caller *c, uint64_t flags, uint32_t priority, bool n
 void caller_tickets(struct caller *c);	/* some have come: who waited for them begins */
 void caller_set_tls(struct caller *c, SSL_CTX *tls, SSL_CTX *tls_relay);
 struct path *caller_path(const struct caller *c);	/* NULL: not open */
+unsigned caller_mtu(const struct caller *c);		/* the NIC's; 0: not known */
 const char *caller_way(const struct caller *c);
 /* Of this path and of those before it. */
 void caller_counters(const struct caller *c, struct caller_counters *counters);

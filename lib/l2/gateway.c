@@ -146,6 +146,11 @@ void l2_gateway_set_tls(struct l2_gateway *g, SSL_CTX *tls, SSL_CTX *tls_relay)
 		caller_set_tls(g->callers[i], tls, tls_relay);
 }
 
+unsigned l2_gateway_mtu(const struct l2_gateway *g)
+{
+	return serving(g) ? caller_mtu(g->lease.path) : 0;
+}
+
 void l2_gateway_tickets(struct l2_gateway *g)
 {
 	for (unsigned i = 0; i < g->ways; i++)

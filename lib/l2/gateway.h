@@ -50,6 +50,7 @@ int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config,
 void l2_gateway_free(struct l2_gateway *gateway);	/* releases its lease; NULL is fine */
 void l2_gateway_send(struct l2_gateway *gateway, struct frame *f);	/* as path_send, dropped and counted while not active */
 bool l2_gateway_is_active(const struct l2_gateway *gateway);
+unsigned l2_gateway_mtu(const struct l2_gateway *gateway);	/* the NIC's, while it is active; 0: not known */
 void l2_gateway_set_lan(struct l2_gateway *gateway, bool works);	/* the LAN's carrier, at once in a BEAT */
 int l2_gateway_send_peers(struct l2_gateway *gateway, const json_t *peers) must_check;
 void l2_gateway_set_tls(struct l2_gateway *gateway, SSL_CTX *tls, SSL_CTX *tls_relay);

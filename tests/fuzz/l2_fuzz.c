@@ -28,7 +28,7 @@ static void look(const struct wire_message *m)
 	json_t *json = json_loadb((const char *)m->body, m->len, JSON_REJECT_DUPLICATES, NULL);
 	struct err err = { .text = "" };
 	struct hello h;
-	unsigned count;
+	unsigned count, mtu;
 
 	if (json_is_object(json)) {
 		if (!hello_parse(json, &h, &err)) {
@@ -39,7 +39,7 @@ static void look(const struct wire_message *m)
 				abort();
 			json_decref(again);
 		}
-		(void)!hello_check(json, "dc-web01", "net0", "office", &err);
+		(void)!hello_check(json, "dc-web01", "net0", "office", &mtu, &err);
 		if (!hello_parse_peers(json, peers, &count, &err) && count > HELLO_PEERS)
 			abort();
 		if (strchr(err.text, '\n'))

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "lib/l2/gateway.h"
 #include "lib/l2/hello.h"
+#include "lib/scope.h"
 #include "tests/unit/lib/l2/l2_rig.h"
 
 static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0x54, 0, 0, 0, 2 };
@@ -61,7 +62,7 @@ static void open_end(struct rig *r, struct end *e, const char *name, const uint8
 {
 	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier };
 	struct l2_server_config c = { .server = name, .nic = "net0", .segment = "office", .listen = "127.0.0.1:0",
-		.authorise = on_authorise };
+		.authorise = on_authorise, .mtu = 1400 };
 
 	memcpy(c.mac, mac, 6);
 	CU_ASSERT_FATAL(!l2_server_create(r->loop, &c, &ops, e, &e->server, NULL));
@@ -158,7 +159,9 @@ static void test_frames(void)
 	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
 	send_in(&r.g[0], mac_a, mac_lan, 1, 100);
 	check_eq(gate_counters(&r.g[0]).drop_passive, 1);
+	check_eq(l2_gateway_mtu(r.g[0].gateway), 0);
 	check_or_return(rig_wait(r.loop, first_serves, &r));
+	check_eq(l2_gateway_mtu(r.g[0].gateway), 1400);
 	check(r.a.carrier);
 	send_in(&r.g[0], mac_a, mac_lan, 1, 100);
 	check(rig_wait(r.loop, nic_has, &r));
@@ -203,6 +206,27 @@ static uint64_t takeover_ms(struct rig *r)
 
 	check(rig_wait(r->loop, second_serves, r));
 	return (loop_now_ns() - begin) / 1000000;
+}
+
+/* What a NIC's end says of its size is nothing, or a number that can be one. */
+static void test_mtu(void)
+{
+	static const struct { unsigned said; int rc; } of[] = { { 0, 0 }, { 576, 0 }, { 65535, 0 }, { 575, -EPROTO }, { 65536, -EPROTO } };
+	json_t *o = hello_answer("dc-a", "net0", "office", mac_a, 70000);
+	struct err err;
+	unsigned mtu;
+
+	check(!hello_check(o, "dc-a", "net0", "office", &mtu, &err) && !mtu);
+	for (unsigned i = 0; i < array_len(of); i++) {
+		json_object_set_new(o, "mtu", json_integer(of[i].said));
+		check_eq(hello_check(o, "dc-a", "net0", "office", &mtu, &err), of[i].rc);
+		check(of[i].rc ? strstr(err.text, "\"mtu\" is ") != NULL : mtu == of[i].said);
+	}
+	json_object_set_new(o, "mtu", json_string("1500"));
+	check_eq(hello_check(o, "dc-a", "net0", "office", &mtu, &err), -EPROTO);
+	json_object_del(o, "mtu");
+	check(!hello_check(o, "dc-a", "net0", "office", &mtu, &err) && !mtu);
+	json_decref(o);
 }
 
 static unsigned at_hand;
@@ -585,6 +609,7 @@ static void test_silent_callers(void)
 static const struct test tests[] = {
 	{ "frames, carrier, drops", test_frames },
 	{ "tickets", test_tickets },
+	{ "MTU", test_mtu },
 	{ "takeover: silent cut", test_silent_cut },
 	{ "takeover: connections end", test_kill },
 	{ "takeover: orderly stop", test_stop },
