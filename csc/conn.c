@@ -90,6 +90,7 @@ void csc_conn_leave(struct conn *conn, enum conn_state state, int code, const ch
 		return;
 	}
 	conn->state = state;
+	conn->since_ns = loop_now_ns();
 	csc_conn_arm(conn, conn->csc->config.handshake_s);
 	link_end(conn->link);
 }
@@ -162,6 +163,7 @@ static void on_ready(void *ctx)
 	}
 	conn->known = true;
 	cert_serial(cert, conn->serial);
+	conn->since_ns = loop_now_ns();
 	csc_conn_arm(conn, conn->csc->config.handshake_s);
 }
 

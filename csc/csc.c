@@ -38,9 +38,32 @@ static bool parked_is_revoked(void *ctx, const struct parked *parked)
 	return is_revoked(csc->crl, parked->serial);
 }
 
-/* Connections in TLS are done in seconds; a call that waits is not. */
+static bool conn_is_revoked(const struct csc *csc, const struct conn *conn)
+{
+	return conn->known && (is_revoked(csc->crl, conn->serial) || (conn->parked.fd >= 0 && is_revoked(csc->crl, conn->parked.serial)));
+}
+
+/* Freeing one may let another go on, or end it: begun anew then. */
+static void drop_revoked_conns(struct csc *csc)
+{
+	struct conn *conn = csc->conns;
+
+	while (conn) {
+		if (!conn_is_revoked(csc, conn)) {
+			conn = conn->next;
+			continue;
+		}
+		log_info("%s/%s: ended, a certificate was revoked", pki_role_name(conn->id.role), conn->id.name);
+		csc->count.revoked++;
+		csc_conn_free(conn);
+		conn = csc->conns;
+	}
+}
+
+/* The parked ones behind the connections: what those give back is among them. */
 static void drop_revoked(struct csc *csc)
 {
+	drop_revoked_conns(csc);
 	csc->count.revoked += parking_sweep(csc->parking, parked_is_revoked, csc);
 	for (struct relayed *r = csc->relayed, *next; r; r = next) {
 		next = r->next;
@@ -105,7 +128,8 @@ static void on_retry(void *ctx)
 }
 
 /*
- * The oldest that has shown no certificate in its time makes room. Until then new ones wait in the kernel's queue: a thousand
+ * The oldest that keeps us waiting makes room: for a certificate, for its request, or for the end of TLS; one server must not be
+ * able to keep all others out. Until then new ones wait in the kernel's queue: a thousand
  * servers that come at once, after a relay was started again, must not push each other out.
  */
 static bool make_room(struct csc *csc)
@@ -113,7 +137,7 @@ static bool make_room(struct csc *csc)
 	uint64_t now = loop_now_ns();
 
 	for (struct conn *c = csc->conns; c; c = c->next) {
-		if (c->known || now - c->since_ns < csc->config.grace_ms * MS)
+		if (c->state == CONN_WAITING || now - c->since_ns < csc->config.grace_ms * MS)
 			continue;
 		csc->count.evicted++;
 		csc_conn_free(c);

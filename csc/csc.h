@@ -15,7 +15,7 @@ struct csc_config {
 	uint32_t handshake_s;		/* TLS, the request, and the end of TLS: each */
 	uint32_t wait_s;		/* a call for a server that is not parked */
 	uint32_t dead_s;		/* a peer that acknowledges nothing, parked and relayed ones too */
-	uint32_t grace_ms;		/* what a stranger has to show a certificate when all places are taken */
+	uint32_t grace_ms;		/* what a peer has for its next step (certificate, request, end) when all places are taken */
 	unsigned connections;		/* in TLS, at most */
 	unsigned parked, per_server, relayed;	/* at most */
 	unsigned tickets;		/* used ones that are remembered */
@@ -25,7 +25,7 @@ struct csc_config {
 #define CSC_COUNTERS(X) \
 	X(accepted, "connections") \
 	X(held_back, "times that all places for TLS were taken") \
-	X(evicted, "connections without certificate that made room for newer ones") \
+	X(evicted, "connections that took their time and made room for newer ones") \
 	X(accept_failed, "connections the kernel could not give us") \
 	X(handshake_failed, "TLS refused, or not TLS") \
 	X(handshake_late, "handshakes that took too long") \

@@ -46,7 +46,7 @@ struct conn {
 	bool known;			/* the peer showed a certificate */
 	struct pki_id id;
 	char serial[PKI_SERIAL_TEXT];
-	uint64_t since_ns;
+	uint64_t since_ns;		/* when we began to wait for what it has to do next */
 	json_int_t request;
 	char server[PKI_NAME_MAX + 1], nic[PARKING_NIC];
 	struct parked parked;		/* CONN_CALLS: whom it will be joined with; else fd is -1 */

@@ -107,6 +107,7 @@ static void on_tick(void *ctx)
 	for (unsigned i = 0; i < g->parts.seats; i++)
 		segment_tick(g->parts.seat[i]->segment, now);
 	introductions_tick(g->introductions, now);
+	gateway_tell_drops(g, now);
 	loop_timer_arm(g->tick, now + SECOND_NS);
 }
 

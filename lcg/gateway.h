@@ -18,9 +18,9 @@ bool gateway_free(struct gateway *gateway);
 int gateway_reload(struct gateway *gateway, struct err *err) must_check;
 
 /*
- * For people and --json: {"gateway": {…}, "lans": […], "segments": […], "nics": […], "next": N}. NICs from number `from` on, as
- * many as one message holds; "next" is there when more follow; what is no NIC comes with the first. The caller's reference;
- * NULL: out of memory.
+ * For people and --json: {"gateway": {…}, "lans": […], "segments": […], "nics": […], "next": N}. LANs, segments and NICs are
+ * numbered one after the other: those from number `from` on, as many as one message holds; "next" is there when more follow;
+ * "gateway" with the first. The caller's reference; NULL: out of memory.
  */
 json_t *gateway_status(struct gateway *gateway, unsigned from);
 /* The same shape: counters of everything, by name. */

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "lcg/config.h"
+#include "lcg/drops.h"
 #include "lcg/gateway.h"
 #include "lcg/lan.h"
 #include "lcg/mirror.h"
@@ -22,6 +23,7 @@ struct attachment {
 	struct lan *lan;
 	struct segment *trunk, *untagged, *by_vid[GATEWAY_VIDS];
 	uint64_t drop_vid;		/* frames with a tag that no segment has */
+	struct drops_told told;
 };
 
 /* A segment and what it is connected to. */
@@ -30,6 +32,7 @@ struct seat {
 	struct segment *segment;
 	struct attachment *at;
 	struct mirror *mirror;
+	struct drops_told told;
 };
 
 /* All that a configuration is made of. */
@@ -66,5 +69,7 @@ void gateway_on_lan_frame(void *attachment, struct frame *f);
 void gateway_on_lan_works(void *attachment, bool works);
 void gateway_on_renewed(void *gateway);
 extern const struct segment_ops gateway_segment_ops, gateway_segment_ops_mirrored;
+/* Each second. */
+void gateway_tell_drops(struct gateway *gateway, uint64_t now_ns);
 /* MTUs and carriers to where they are needed. */
 void gateway_spread(struct gateway *gateway);

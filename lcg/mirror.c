@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include "lib/l2/offload.h"
 #include "lib/l2/pcap.h"
+#include "lib/log.h"
 #include "lib/scope.h"
 
 struct mirror {
@@ -48,6 +49,12 @@ static int open_tap(struct mirror *m, struct err *err)
 	return bring_up(m->to, err);
 }
 
+static void lose(struct mirror *m, int code)
+{
+	m->counters.drop_device++;
+	log_limited(LOG_WARN, "mirror tap:%s: takes no copy: %s", m->to, strerror(code));
+}
+
 static bool write_plain(void *ctx, const uint8_t *frame, size_t len)
 {
 	static const struct virtio_net_hdr_v1 none;
@@ -55,7 +62,8 @@ static bool write_plain(void *ctx, const uint8_t *frame, size_t len)
 	struct mirror *m = ctx;
 	bool ok = writev(m->fd, iov, 2) >= 0;
 
-	m->counters.drops += !ok;
+	if (!ok)
+		lose(m, errno);
 	return ok;
 }
 
@@ -68,10 +76,10 @@ static void write_tap(struct mirror *m, const struct frame *f)
 	hdr.num_buffers = 0;
 	if (writev(m->fd, iov, 2) >= 0)
 		return;
-	if (errno == EINVAL && hdr.gso_type != VIRTIO_NET_HDR_GSO_NONE)
-		m->counters.drops += net_segment(&f->hdr, f->data, f->len, write_plain, m) < 0;
-	else
-		m->counters.drops++;
+	if (errno != EINVAL || hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		lose(m, errno);
+	else if (net_segment(&f->hdr, f->data, f->len, write_plain, m) < 0)
+		lose(m, EINVAL);
 }
 
 /* ---- all of it */
@@ -134,5 +142,6 @@ void mirror_counters(struct mirror *m, struct mirror_counters *counters)
 	if (!m->pcap)
 		return;
 	pcap_writer_counters(m->pcap, &p);
-	counters->drops = p.drop_busy + p.drop_disk;
+	counters->drop_busy = p.drop_busy;
+	counters->drop_disk = p.drop_disk;
 }

@@ -9,7 +9,8 @@
 
 struct mirror;
 
-struct mirror_counters { uint64_t frames, drops; };
+/* device: the TAP device did not take it; busy, disk: as pcap_counters */
+struct mirror_counters { uint64_t frames, drop_device, drop_busy, drop_disk; };
 
 /* kind is not MIRROR_NONE. A TAP device that is not there is made, for as long as the gateway runs. */
 int mirror_create(enum mirror_kind kind, const char *to, struct mirror **mirror, struct err *err) must_check;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "crypto/tls.h"
+#include "lcg/drops.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
@@ -24,6 +25,7 @@ struct nic {
 	unsigned announced;
 	bool active;
 	struct { uint64_t at_ns, in, out, in_rate, out_rate; } rate;
+	struct drops_told told;
 };
 
 /* ---- what the link calls */
@@ -50,6 +52,20 @@ static char *ticket(void *ctx)
 	return tickets_take(n->tickets, time(NULL));
 }
 
+static unsigned ready(void *ctx)
+{
+	struct nic *n = ctx;
+
+	return tickets_ready(n->tickets, time(NULL));
+}
+
+static void on_tickets(void *ctx)
+{
+	struct nic *n = ctx;
+
+	l2_gateway_tickets(n->link);
+}
+
 static void on_frame(void *ctx, struct frame *f)
 {
 	struct nic *n = ctx;
@@ -74,8 +90,10 @@ static void on_active(void *ctx, bool active)
 	struct nic *n = ctx;
 
 	n->active = active;
-	if (n->port)
+	if (n->port) {
+		segment_port_set_mtu(n->port, l2_gateway_mtu(n->link));
 		segment_port_set_active(n->port, active, loop_now_ns());
+	}
 	n->announced = 1;	/* the first with set_active */
 	if (active)
 		loop_timer_arm(n->announce, loop_now_ns() + ANNOUNCE_MS * 1000000ull);
@@ -139,12 +157,13 @@ static int make_link(struct nic *n, struct trust *trust, struct err *err)
 	for (unsigned i = 0; i < LCG_RELAYS; i++)
 		c.relay[i] = n->relay[i];
 	if (trust) {
-		if (tickets_create(trust, NULL, n->config.server, n->config.nic, lanes * ways(n), &n->tickets))
+		if (tickets_create(trust, NULL, n->config.server, n->config.nic, lanes * ways(n), on_tickets, n, &n->tickets))
 			return err_set(err, -ENOMEM, "out of memory");
 		c.tls = trust_tls(trust);
 		c.tls_relay = trust_tls_relay(trust);
 		c.authorise = authorise;
 		c.ticket = ticket;
+		c.tickets = ready;
 	}
 	return l2_gateway_create(n->loop, &c, &ops, n, &n->link, err);
 }
@@ -222,6 +241,7 @@ int nic_plug(struct nic *n, struct segment *segment, struct err *err)
 		return rc;
 	segment_remove_port(n->port);
 	n->port = port;
+	segment_port_set_mtu(port, l2_gateway_mtu(n->link));
 	segment_port_set_active(port, n->active, loop_now_ns());
 	return 0;
 }
@@ -240,23 +260,6 @@ void nic_renew(struct nic *n, struct trust *trust)
 	l2_gateway_set_tls(n->link, trust_tls(trust), trust_tls_relay(trust));
 }
 
-void nic_tick(struct nic *n, uint64_t now_ns)
-{
-	struct l2_gateway_counters c;
-	uint64_t ns = now_ns - n->rate.at_ns;
-
-	if (n->tickets)
-		tickets_tick(n->tickets, time(NULL));
-	l2_gateway_counters(n->link, &c);
-	if (n->rate.at_ns && ns) {
-		n->rate.in_rate = (uint64_t)((double)(c.paths.in.bytes - n->rate.in) * 1e9 / (double)ns);
-		n->rate.out_rate = (uint64_t)((double)(c.paths.out.bytes - n->rate.out) * 1e9 / (double)ns);
-	}
-	n->rate.at_ns = now_ns;
-	n->rate.in = c.paths.in.bytes;
-	n->rate.out = c.paths.out.bytes;
-}
-
 /* ---- for people */
 
 const char *nic_server(const struct nic *n) { return n->config.server; }
@@ -273,26 +276,49 @@ static int put(json_t *o, const char *name, uint64_t v)
 	return json_object_set_new(o, name, json_integer((json_int_t)v));
 }
 
-static void put_drops(json_t *o, const struct filter_counters *f, const struct l2_gateway_counters *l)
+/* In the log where they happen: what the filter refuses, and frames that are none. */
+static void collect(const struct filter_counters *f, const struct l2_gateway_counters *l, struct drops *d)
 {
-	char name[48];
+	for (unsigned i = FILTER_PASS + 1; i < FILTER_CAUSES; i++)
+		drops_add(d, filter_cause_name(i), f->cause[i], true);
+	drops_add(d, "passive", l->drop_passive, false);
+	drops_add(d, "closed", l->drop_closed, false);
+	drops_add(d, "queue_full", l->paths.drop_queue_full, false);
+	drops_add(d, "queue_late", l->paths.drop_queue_late, false);
+	drops_add(d, "bad_frame", l->paths.drop_bad_frame, true);
+	drops_add(d, "path_closed", l->paths.drop_closed, false);
+	drops_add(d, "control", l->paths.drop_control, false);
+}
 
-	for (unsigned i = FILTER_PASS + 1; i < FILTER_CAUSES; i++) {
-		snprintf(name, sizeof name, "drop_%s", filter_cause_name(i));
-		put(o, name, f->cause[i]);
+void nic_tick(struct nic *n, uint64_t now_ns)
+{
+	char who[PKI_NAME_MAX + LCG_NAME + 16];
+	struct l2_gateway_counters c;
+	struct filter_counters f;
+	struct drops drops = { 0 };
+	uint64_t ns = now_ns - n->rate.at_ns;
+
+	if (n->tickets)
+		tickets_tick(n->tickets, time(NULL));
+	l2_gateway_counters(n->link, &c);
+	if (n->rate.at_ns && ns) {
+		n->rate.in_rate = (uint64_t)((double)(c.paths.in.bytes - n->rate.in) * 1e9 / (double)ns);
+		n->rate.out_rate = (uint64_t)((double)(c.paths.out.bytes - n->rate.out) * 1e9 / (double)ns);
 	}
-	put(o, "drop_passive", l->drop_passive);
-	put(o, "drop_closed", l->drop_closed);
-	put(o, "drop_queue_full", l->paths.drop_queue_full);
-	put(o, "drop_queue_late", l->paths.drop_queue_late);
-	put(o, "drop_bad_frame", l->paths.drop_bad_frame);
-	put(o, "drop_path_closed", l->paths.drop_closed);
+	n->rate.at_ns = now_ns;
+	n->rate.in = c.paths.in.bytes;
+	n->rate.out = c.paths.out.bytes;
+	filter_counters(n->filter, &f);
+	collect(&f, &c, &drops);
+	snprintf(who, sizeof who, "server %s, NIC %s", n->config.server, n->config.nic);
+	drops_tell(&n->told, &drops, who, now_ns);
 }
 
 json_t *nic_counters(const struct nic *n)
 {
 	struct l2_gateway_counters l;
 	struct filter_counters f;
+	struct drops drops = { 0 };
 	json_t *o = json_object();
 
 	if (!o)
@@ -309,7 +335,8 @@ json_t *nic_counters(const struct nic *n)
 	put(o, "connections", f.connections);
 	put(o, "connections_max", f.connections_max);
 	put(o, "connections_evicted", f.evicted);
-	put_drops(o, &f, &l);
+	collect(&f, &l, &drops);
+	drops_put(&drops, o);
 	put(o, "takeovers", l.takeovers);
 	put(o, "leases_lost", l.leases_lost);
 	put(o, "connects", l.connects);
@@ -323,27 +350,21 @@ json_t *nic_counters(const struct nic *n)
 	return o;
 }
 
-static uint64_t all_drops(const struct filter_counters *f, const struct l2_gateway_counters *l)
-{
-	uint64_t n = l->drop_closed + l->paths.drop_queue_full + l->paths.drop_queue_late + l->paths.drop_bad_frame + l->paths.drop_closed;
-
-	for (unsigned i = FILTER_PASS + 1; i < FILTER_CAUSES; i++)
-		n += f->cause[i];
-	return n;
-}
-
 json_t *nic_status(const struct nic *n)
 {
 	struct l2_gateway_counters l;
 	struct filter_counters f;
+	struct drops drops = { 0 };
 	char mac[FRAME_MAC_TEXT];
 
 	frame_mac_text(n->config.mac, mac);
 	l2_gateway_counters(n->link, &l);
 	filter_counters(n->filter, &f);
-	return json_pack("{s:s s:s s:s s:s s:b s:I s:I s:I s:I s:s s:I s:o*}", "server", n->config.server, "nic", n->config.nic, "segment",
+	collect(&f, &l, &drops);
+	/* the sum is without what another gateway serves: that is no loss */
+	return json_pack("{s:s s:s s:s s:s s:b s:I s:I s:I s:o* s:I s:s s:I s:o*}", "server", n->config.server, "nic", n->config.nic, "segment",
 		n->segment, "mac", mac, "active", n->active, "from_server_rate", (json_int_t)n->rate.in_rate, "to_server_rate",
-		(json_int_t)n->rate.out_rate, "drops", (json_int_t)all_drops(&f, &l), "tickets",
+		(json_int_t)n->rate.out_rate, "drops", (json_int_t)(drops_sum(&drops) - l.drop_passive), "drop_causes", drops_json(&drops), "tickets",
 		(json_int_t)(n->tickets ? tickets_count(n->tickets) : 0), "tickets_trouble", n->tickets ? tickets_trouble(n->tickets) : "",
 		"connections", (json_int_t)f.connections, "link", l2_gateway_status(n->link));
 }

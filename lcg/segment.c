@@ -103,13 +103,16 @@ static void reply(struct segment *s, struct segment_port *port, enum filter_dire
 {
 	uint8_t buf[LAN_HEADROOM + FILTER_REPLY_MAX];
 	struct frame r = { .data = buf + LAN_HEADROOM };
+	struct segment_port *to = port;
 
 	r.len = filter_reply(port->filter, direction, f, r.data, now_ns);
 	if (!r.len || frame_parse(&r) != FRAME_OK)
 		return;
 	s->counters.too_big++;
-	if (direction == FILTER_FROM_SERVER)
-		port->send(port->ctx, &r);
+	if (direction == FILTER_TO_SERVER)
+		to = find(s, frame_dst(&r), now_ns);
+	if (to)
+		to->send(to->ctx, &r);
 	else
 		segment_send_lan(s, &r, VLAN_NO_TCI);
 }
@@ -166,10 +169,34 @@ static bool guard(struct segment *s, const struct frame *f, uint64_t now_ns)
 	return false;
 }
 
+/* Half a one, too. */
+static bool is_tag(const struct frame *f)
+{
+	uint16_t type = get_be16(f->data + 2 * FRAME_MAC);
+
+	return type == VLAN_TPID || type == VLAN_TPID_SERVICE;
+}
+
+/* A tag of priority alone says no VLAN: it is taken off. False: a tag that has no place here. */
+static bool untag(struct segment *s, struct frame *f, uint32_t *tci)
+{
+	*tci = vlan_tci(f);
+	if (s->config.trunk)
+		return true;
+	if (*tci == VLAN_NO_TCI)
+		return !is_tag(f);
+	if (*tci & VLAN_VID_MASK)
+		return false;
+	vlan_pop(f);
+	/* of two tags the second would be one of a VLAN */
+	return !is_tag(f) && frame_parse(f) == FRAME_OK;
+}
+
 void segment_from_lan(struct segment *s, struct frame *f, uint64_t now_ns)
 {
 	struct segment_port *from, *to = NULL;
 	bool mirrored = false;
+	uint32_t tci;
 
 	if (f->len < FRAME_MIN) {
 		drop(s, SEGMENT_FRAME_SHORT);
@@ -183,6 +210,11 @@ void segment_from_lan(struct segment *s, struct frame *f, uint64_t now_ns)
 	/* most of what a LAN says is for nobody here: that is known before anything costs time */
 	if (!frame_is_multicast(f) && !(to = find(s, frame_dst(f), now_ns))) {
 		s->counters.foreign++;
+		return;
+	}
+	if (!untag(s, f, &tci)) {
+		drop(s, SEGMENT_VLAN);
+		log_limited(LOG_WARN, "segment %s: a frame with a second tag, or a provider's, came from the LAN", s->config.name);
 		return;
 	}
 	if (!parse(s, f) || !guard(s, f, now_ns))
@@ -204,21 +236,6 @@ void segment_from_lan(struct segment *s, struct frame *f, uint64_t now_ns)
 		return;
 	if (to ? deliver(to, f, now_ns, &mirrored) : flood(s, NULL, f, now_ns, &mirrored))
 		s->counters.from_lan++;
-}
-
-/* A tag of priority alone says no VLAN: it is taken off. False: a tag that has no place here. */
-static bool untag(struct segment *s, struct frame *f, uint32_t *tci)
-{
-	*tci = vlan_tci(f);
-	if (s->config.trunk)
-		return true;
-	if (*tci == VLAN_NO_TCI)
-		return get_be16(f->data + 2 * FRAME_MAC) != VLAN_TPID_SERVICE;
-	if (*tci & VLAN_VID_MASK)
-		return false;
-	vlan_pop(f);
-	/* of two tags the second would be one of a VLAN */
-	return vlan_tci(f) == VLAN_NO_TCI && get_be16(f->data + 2 * FRAME_MAC) != VLAN_TPID_SERVICE && frame_parse(f) == FRAME_OK;
 }
 
 void segment_from_port(struct segment_port *port, struct frame *f, uint64_t now_ns)
@@ -396,7 +413,13 @@ void segment_set_mtu(struct segment *s, uint32_t mtu)
 	s->mtu = mtu;
 	for (unsigned i = 0; i < s->highest; i++)
 		if (s->port[i])
-			filter_set_mtu(s->port[i]->filter, mtu, 0);
+			filter_set_mtu(s->port[i]->filter, mtu, s->port[i]->mtu);
+}
+
+void segment_port_set_mtu(struct segment_port *p, uint32_t mtu)
+{
+	p->mtu = mtu;
+	filter_set_mtu(p->filter, p->segment->mtu, mtu);
 }
 
 uint32_t segment_port_mtu(const struct segment_port *port) { return port->segment->mtu; }

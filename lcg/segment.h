@@ -27,7 +27,7 @@ enum segment_drop {
 	SEGMENT_FRAME_IP,
 	SEGMENT_RESERVED,	/* 01:80:c2:00:00:0X from the LAN: bridges' own */
 	SEGMENT_LOOP,		/* a server's own frame came back from the LAN, or its MAC stands there twice */
-	SEGMENT_VLAN,		/* a server sent a tag into a segment that has no tags of its own */
+	SEGMENT_VLAN,		/* a tag in a frame of a segment without tags: a server's, or a second one from the LAN */
 	SEGMENT_SOURCE,		/* source is a group, or another server's */
 	SEGMENT_SHUT,		/* the LAN sends back what it is sent: nothing passes for a while */
 	SEGMENT_STORM,		/* the LAN's broadcasts and multicasts above SEGMENT_STORM_S a second */
@@ -60,6 +60,8 @@ void segment_set(struct segment *segment, const struct segment_config *config, c
 /* The LAN's MTU, for the filters; 0: not known. */
 void segment_set_mtu(struct segment *segment, uint32_t mtu);
 uint32_t segment_port_mtu(const struct segment_port *port);	/* of its segment; 0: not known */
+/* That of a server's NIC. */
+void segment_port_set_mtu(struct segment_port *port, uint32_t mtu);
 
 /* A server's NIC: where its frames go. filter stays the caller's and outlives the port. */
 typedef void segment_send_fn(void *ctx, struct frame *f);

@@ -20,6 +20,9 @@ static bool claimed(const struct frame *f, struct address *ip, bool *v6)
 	const uint8_t *l4 = f->data + f->l4, *address;
 
 	*v6 = discovery;
+	/* behind more tags is another network */
+	if (f->body != at)
+		return false;
 	if (f->type == TYPE_ARP && f->len >= at + ARP_LEN && get_be16(f->data + at - 2) == TYPE_ARP)
 		address = f->data + at + ARP_SENDER_IP;
 	else if (discovery && l4[0] == ND_ADVERTISEMENT)

@@ -18,6 +18,7 @@ struct segment_port {
 	segment_send_fn *send;
 	void *ctx;
 	bool active;
+	uint32_t mtu;				/* of the NIC; 0: not known */
 	struct { struct address ip; uint16_t vid; bool v6; } address[SEGMENT_ADDRESSES];
 	unsigned addresses;
 };

@@ -4,7 +4,7 @@
 #include "lib/l2/loopguard.h"
 #include "lib/version.h"
 
-/* What one message holds, with room for what is no NIC. */
+/* What one message holds, with room for what is said of the gateway itself. */
 enum { ROOM = 40000 };
 
 static void put(json_t *o, const char *name, uint64_t v)
@@ -29,13 +29,27 @@ static json_t *gateway_json(struct gateway *g)
 		"certificate_until", (json_int_t)trust_until(p->trust));
 }
 
-static json_t *lan_json(const struct lan *lan)
+static void lan_drops(const struct attachment *a, struct drops *d)
 {
-	const struct lan_config *c = lan_config(lan);
+	const struct lan_counters *c = lan_counters(a->lan);
 
-	return json_pack("{s:s s:s s:s s:s s:b s:I}", "name", c->name, "kind", lan_kind_names[c->kind], "device", c->device,
-		"bridge", c->bridge,
-		"works", lan_works(lan), "mtu", (json_int_t)lan_mtu(lan));
+	drops_add(d, "full", c->drop_full, false);
+	drops_add(d, "down", c->drop_down, false);
+	drops_add(d, "refused", c->drop_refused, true);
+	drops_add(d, "short", c->drop_short, false);
+	drops_add(d, "kernel", c->drop_kernel, false);
+	drops_add(d, "vid", a->drop_vid, false);
+}
+
+static json_t *lan_json(const struct attachment *a)
+{
+	const struct lan_config *c = lan_config(a->lan);
+	struct drops drops = { 0 };
+
+	lan_drops(a, &drops);
+	return json_pack("{s:s s:s s:s s:s s:b s:I s:I s:o*}", "name", c->name, "kind", lan_kind_names[c->kind], "device", c->device,
+		"bridge", c->bridge, "works", lan_works(a->lan), "mtu", (json_int_t)lan_mtu(a->lan), "drops", (json_int_t)drops_sum(&drops),
+		"drop_causes", drops_json(&drops));
 }
 
 static const char *mode(const struct segment_config *c)
@@ -43,26 +57,28 @@ static const char *mode(const struct segment_config *c)
 	return c->trunk ? "trunk" : c->vid == FRAME_NO_VID ? "untagged" : "vlan";
 }
 
-static uint64_t all_drops(const struct segment_counters *c)
+static void segment_drops(const struct segment *s, struct drops *d)
 {
-	uint64_t n = 0;
+	static const bool said[SEGMENT_DROPS] = { [SEGMENT_FRAME_LONG] = true, [SEGMENT_FRAME_OFFLOAD] = true, [SEGMENT_FRAME_IP] = true,
+		[SEGMENT_LOOP] = true, [SEGMENT_VLAN] = true, [SEGMENT_STORM] = true };
 
 	for (unsigned i = 0; i < SEGMENT_DROPS; i++)
-		n += c->drop[i];
-	return n;
+		drops_add(d, segment_drop_name(i), segment_counters(s)->drop[i], said[i]);
 }
 
 static json_t *segment_json(const struct seat *s)
 {
 	const struct segment_config *c = segment_config(s->segment);
 	const struct segment_counters *n = segment_counters(s->segment);
+	struct drops drops = { 0 };
 
-	return json_pack("{s:s s:s s:s s:I s:b s:b s:b s:I s:I s:I s:I s:I}", "name", c->name, "lan", lan_config(s->at->lan)->name,
+	segment_drops(s->segment, &drops);
+	return json_pack("{s:s s:s s:s s:I s:b s:b s:b s:I s:I s:I s:I s:I s:o*}", "name", c->name, "lan", lan_config(s->at->lan)->name,
 		"mode", mode(c),
 		"vlan", (json_int_t)(c->vid == FRAME_NO_VID ? 0 : c->vid), "works", lan_works(s->at->lan), "mirror", s->mirror != NULL, "shut",
 		segment_is_shut(s->segment, loop_now_ns()), "ports", (json_int_t)segment_ports(s->segment), "from_lan",
 		(json_int_t)n->from_lan, "to_lan", (json_int_t)n->to_lan, "between_servers", (json_int_t)n->between_servers, "drops",
-		(json_int_t)all_drops(n));
+		(json_int_t)drops_sum(&drops), "drop_causes", drops_json(&drops));
 }
 
 /* ---- counters */
@@ -84,13 +100,16 @@ static json_t *gateway_numbers(struct gateway *g)
 static json_t *lan_numbers(const struct attachment *a)
 {
 	const struct lan_counters *c = lan_counters(a->lan);
-
-	return json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames",
-		(json_int_t)c->in.frames, "in_bytes", (json_int_t)c->in.bytes, "out_frames", (json_int_t)c->out.frames, "out_bytes",
-		(json_int_t)c->out.bytes, "drop_full", (json_int_t)c->drop_full, "drop_down", (json_int_t)c->drop_down, "drop_refused",
-		(json_int_t)c->drop_refused, "drop_short", (json_int_t)c->drop_short, "drop_kernel", (json_int_t)c->drop_kernel, "drop_vid",
-		(json_int_t)a->drop_vid, "coalesced_here", (json_int_t)c->coalesced, "segmented_here", (json_int_t)c->software, "carrier_changes",
+	json_t *o = json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames", (json_int_t)c->in.frames,
+		"in_bytes", (json_int_t)c->in.bytes, "out_frames", (json_int_t)c->out.frames, "out_bytes", (json_int_t)c->out.bytes,
+		"coalesced_here", (json_int_t)c->coalesced, "segmented_here", (json_int_t)c->software, "carrier_changes",
 		(json_int_t)c->carrier_changes);
+	struct drops drops = { 0 };
+
+	lan_drops(a, &drops);
+	if (o)
+		drops_put(&drops, o);
+	return o;
 }
 
 static void put_mirror(json_t *o, struct mirror *m)
@@ -101,26 +120,26 @@ static void put_mirror(json_t *o, struct mirror *m)
 		return;
 	mirror_counters(m, &c);
 	put(o, "mirror_frames", c.frames);
-	put(o, "mirror_drops", c.drops);
+	put(o, "mirror_drop_device", c.drop_device);
+	put(o, "mirror_drop_busy", c.drop_busy);
+	put(o, "mirror_drop_disk", c.drop_disk);
 }
 
 static json_t *segment_numbers(const struct seat *s)
 {
 	const struct segment_counters *c = segment_counters(s->segment);
 	struct loopguard_counters guard;
+	struct drops drops = { 0 };
 	json_t *o = json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "name", segment_config(s->segment)->name, "from_lan",
 		(json_int_t)c->from_lan, "to_lan", (json_int_t)c->to_lan, "from_servers", (json_int_t)c->from_servers, "between_servers",
 		(json_int_t)c->between_servers, "foreign", (json_int_t)c->foreign, "announcements", (json_int_t)c->announcements, "answers",
 		(json_int_t)c->answers, "too_big", (json_int_t)c->too_big, "mirrored", (json_int_t)c->mirrored, "ports",
 		(json_int_t)segment_ports(s->segment));
-	char name[32];
 
 	if (!o)
 		return NULL;
-	for (unsigned i = 0; i < SEGMENT_DROPS; i++) {
-		snprintf(name, sizeof name, "drop_%s", segment_drop_name(i));
-		put(o, name, c->drop[i]);
-	}
+	segment_drops(s->segment, &drops);
+	drops_put(&drops, o);
 	segment_guard_counters(s->segment, &guard);
 	put(o, "loop_probes", guard.probes);
 	put(o, "loops", guard.loops);
@@ -139,47 +158,68 @@ static json_t *nic_numbers(const struct nic *n)
 	return o;
 }
 
-/* ---- pages */
+/* ---- the log */
 
-static bool append(json_t *list, json_t *item, size_t *used)
+void gateway_tell_drops(struct gateway *g, uint64_t now_ns)
 {
-	size_t size = item ? json_dumpb(item, NULL, 0, JSON_COMPACT) : 0;
+	char who[LCG_NAME + 16];
 
-	if (*used && *used + size > ROOM) {
-		json_decref(item);
-		return false;
+	for (unsigned i = 0; i < g->parts.lans; i++) {
+		struct attachment *a = g->parts.lan[i];
+		struct drops drops = { 0 };
+
+		lan_drops(a, &drops);
+		snprintf(who, sizeof who, "lan.%s", lan_config(a->lan)->name);
+		drops_tell(&a->told, &drops, who, now_ns);
 	}
-	*used += size;
-	return !json_array_append_new(list, item);
+	for (unsigned i = 0; i < g->parts.seats; i++) {
+		struct seat *s = g->parts.seat[i];
+		struct drops drops = { 0 };
+
+		segment_drops(s->segment, &drops);
+		snprintf(who, sizeof who, "segment %s", segment_config(s->segment)->name);
+		drops_tell(&s->told, &drops, who, now_ns);
+	}
 }
 
-static void add_common(struct gateway *g, json_t *o, bool numbers, size_t *used)
-{
-	json_t *lans = json_array(), *segments = json_array();
+/* ---- pages */
 
-	json_object_set_new(o, "gateway", numbers ? gateway_numbers(g) : gateway_json(g));
-	for (unsigned i = 0; i < g->parts.lans; i++)
-		append(lans, numbers ? lan_numbers(g->parts.lan[i]) : lan_json(g->parts.lan[i]->lan), used);
-	for (unsigned i = 0; i < g->parts.seats; i++)
-		append(segments, numbers ? segment_numbers(g->parts.seat[i]) : segment_json(g->parts.seat[i]), used);
-	json_object_set_new(o, "lans", lans);
-	json_object_set_new(o, "segments", segments);
+/* LANs, segments and NICs, one after the other. */
+static json_t *item(struct gateway *g, unsigned i, bool numbers, const char **list)
+{
+	const struct parts *p = &g->parts;
+
+	*list = "lans";
+	if (i < p->lans)
+		return numbers ? lan_numbers(p->lan[i]) : lan_json(p->lan[i]);
+	i -= p->lans;
+	*list = "segments";
+	if (i < p->seats)
+		return numbers ? segment_numbers(p->seat[i]) : segment_json(p->seat[i]);
+	i -= p->seats;
+	*list = "nics";
+	return numbers ? nic_numbers(p->nic[i]) : nic_status(p->nic[i]);
 }
 
 static json_t *page(struct gateway *g, unsigned from, bool numbers)
 {
-	json_t *o = json_object(), *nics = json_array();
+	json_t *o = json_pack("{s:[] s:[] s:[]}", "lans", "segments", "nics"), *one;
+	unsigned all = g->parts.lans + g->parts.seats + g->parts.nics;
+	const char *list;
 	size_t used = 0;
 
-	if (!from)
-		add_common(g, o, numbers, &used);
-	for (unsigned i = from; i < g->parts.nics; i++) {
-		if (append(nics, numbers ? nic_numbers(g->parts.nic[i]) : nic_status(g->parts.nic[i]), &used))
-			continue;
-		put(o, "next", i);
-		break;
+	if (o && !from)
+		json_object_set_new(o, "gateway", numbers ? gateway_numbers(g) : gateway_json(g));
+	for (unsigned i = from; o && i < all; i++) {
+		one = item(g, i, numbers, &list);
+		used += one ? json_dumpb(one, NULL, 0, JSON_COMPACT) : 0;
+		if (i > from && used > ROOM) {
+			json_decref(one);
+			put(o, "next", i);
+			break;
+		}
+		json_array_append_new(json_object_get(o, list), one);
 	}
-	json_object_set_new(o, "nics", nics);
 	return o;
 }
 

@@ -15,6 +15,8 @@ struct tickets {
 	unsigned want, count;
 	bool asking;
 	time_t ask_at;
+	loop_fn *fresh;
+	void *ctx;
 	unsigned failures;
 	struct err why;
 	struct tickets_counters counters;
@@ -57,6 +59,8 @@ static void on_answer(void *ctx, const struct trust_ticket *fresh, unsigned coun
 			remove_first(t);
 		t->ticket[t->count++] = fresh[i];
 	}
+	if (t->fresh)
+		t->fresh(t->ctx);
 }
 
 static void fill_up(struct tickets *t, time_t now)
@@ -89,14 +93,21 @@ char *tickets_take(struct tickets *t, time_t now)
 	return text;
 }
 
+unsigned tickets_ready(struct tickets *t, time_t now)
+{
+	drop_expired(t, now);
+	fill_up(t, now);
+	return t->count;
+}
+
 void tickets_tick(struct tickets *t, time_t now)
 {
 	drop_expired(t, now);
 	fill_up(t, now);
 }
 
-int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want,
-	struct tickets **tickets)
+int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want, loop_fn *fresh,
+	void *ctx, struct tickets **tickets)
 {
 	struct tickets *t = calloc(1, sizeof *t);
 
@@ -104,6 +115,8 @@ int tickets_create(struct trust *trust, const char *caller, const char *callee, 
 	if (!t)
 		return -ENOMEM;
 	t->trust = trust;
+	t->fresh = fresh;
+	t->ctx = ctx;
 	t->want = want < TRUST_TICKETS ? want : TRUST_TICKETS;
 	snprintf(t->caller, sizeof t->caller, "%s", caller ? caller : "");
 	snprintf(t->callee, sizeof t->callee, "%s", callee);

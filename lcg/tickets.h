@@ -13,14 +13,18 @@ enum { TICKETS_MARGIN_S = 40, TICKETS_PAUSE_MAX_S = 30 };
 
 struct tickets_counters { uint64_t taken, missing, expired, refused; };
 
-/* caller NULL: this gateway. want: how many are kept, 1 to TRUST_TICKETS. trust outlives the stock. */
-int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want,
-	struct tickets **tickets) must_check;
+/*
+ * caller NULL: this gateway. want: how many are kept, 1 to TRUST_TICKETS. fresh: called when some have come; NULL: nobody cares.
+ * trust outlives the stock.
+ */
+int tickets_create(struct trust *trust, const char *caller, const char *callee, const char *nic, unsigned want, loop_fn *fresh,
+	void *ctx, struct tickets **tickets) must_check;
 void tickets_free(struct tickets *t);	/* NULL is fine */
 /* The same stock, asked for elsewhere from now on. */
 void tickets_set_trust(struct tickets *t, struct trust *trust);
 /* malloc'd, the oldest that is good; NULL: none at hand. More are asked for. */
 char *tickets_take(struct tickets *t, time_t now);
+unsigned tickets_ready(struct tickets *t, time_t now);	/* how many are good */
 /* Each second: what expires is replaced. */
 void tickets_tick(struct tickets *t, time_t now);
 unsigned tickets_count(const struct tickets *t);

@@ -6,13 +6,14 @@
 
 static int from_of(const json_t *request, unsigned *from, struct err *err)
 {
+	const int most = LCG_LANS + LCG_SEGMENTS + LCG_NICS;
 	const json_t *v = json_object_get(request, "from");
 
 	*from = 0;
 	if (!v)
 		return 0;
-	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > LCG_NICS)
-		return err_set(err, -EINVAL, "\"from\" is not 0 to %d", LCG_NICS);
+	if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > most)
+		return err_set(err, -EINVAL, "\"from\" is not 0 to %d", most);
 	*from = (unsigned)json_integer_value(v);
 	return 0;
 }

@@ -21,7 +21,7 @@ struct caller {
 	void *ctx;
 	struct hello hello;
 	char *name, *instance, *server, *nic, *segment, *from_nic, *address;
-	bool relay, connecting;
+	bool relay, connecting, dry;	/* dry: waits for tickets */
 	size_t queue_max;
 	SSL_CTX *tls, *tls_relay;
 	struct way ways[PATH_LANES];
@@ -31,6 +31,7 @@ struct caller {
 	uint64_t deadline_ns, opened_ns;
 	uint64_t flags;
 	uint32_t priority;
+	unsigned mtu;			/* of the NIC, as its end says */
 	struct caller_counters counters;	/* path: of those that were */
 	struct err last;		/* why the last try failed */
 };
@@ -119,7 +120,7 @@ static void on_closed(void *ctx, const struct err *why)
 static int on_check(void *ctx, struct link *link, const json_t *hello, struct err *err)
 {
 	struct caller *c = ctx;
-	int rc = hello_check(hello, c->server, c->nic, c->segment, err);
+	int rc = hello_check(hello, c->server, c->nic, c->segment, &c->mtu, err);
 
 	return rc || !c->ops.check ? rc : c->ops.check(c->ctx, link, hello, err);
 }
@@ -200,6 +201,12 @@ static void begin(struct caller *c)
 {
 	struct err err;
 
+	c->dry = c->ops.tickets && c->ops.tickets(c->ctx) < c->hello.lanes;
+	if (c->dry) {
+		err_set(&c->last, -EAGAIN, "no tickets are at hand");
+		retry(c, PAUSE_MAX_MS * MS);
+		return;
+	}
 	if (start(c, &err)) {
 		give_up(c, &err);
 		return;
@@ -237,6 +244,13 @@ static void on_timer(void *ctx)
 	} else {
 		begin(c);
 	}
+}
+
+void caller_tickets(struct caller *c)
+{
+	if (c->dry)
+		retry(c, 0);
+	c->dry = false;
 }
 
 void caller_set_beat(struct caller *c, uint64_t flags, uint32_t priority, bool now)
@@ -331,6 +345,11 @@ int caller_create(struct loop *loop, const struct caller_config *config, const s
 struct path *caller_path(const struct caller *c)
 {
 	return c->opened_ns ? c->path : NULL;
+}
+
+unsigned caller_mtu(const struct caller *c)
+{
+	return c->mtu;
 }
 
 const char *caller_way(const struct caller *c)

@@ -27,6 +27,8 @@ struct caller_ops {
 	void (*closed)(void *ctx, struct caller *c);		/* the path was open, and is not any more */
 	void (*frame)(void *ctx, struct caller *c, struct frame *f);
 	void (*grant)(void *ctx, struct caller *c, const struct wire_grant *grant);
+	/* How many are at hand: nobody is dialled before there is one for each lane. Unset: that is seen when they are taken. */
+	unsigned (*tickets)(void *ctx);
 };
 
 struct caller_counters { uint64_t connects, connect_failures; struct path_counters path; };
@@ -36,8 +38,10 @@ int caller_create(struct loop *loop, const struct caller_config *config, const s
 void caller_free(struct caller *c);	/* NULL is fine */
 /* What beats say from now on; now: one goes at once. */
 void caller_set_beat(struct caller *c, uint64_t flags, uint32_t priority, bool now);
+void caller_tickets(struct caller *c);	/* some have come: who waited for them begins */
 void caller_set_tls(struct caller *c, SSL_CTX *tls, SSL_CTX *tls_relay);
 struct path *caller_path(const struct caller *c);	/* NULL: not open */
+unsigned caller_mtu(const struct caller *c);		/* the NIC's; 0: not known */
 const char *caller_way(const struct caller *c);
 /* Of this path and of those before it. */
 void caller_counters(const struct caller *c, struct caller_counters *counters);

@@ -18,6 +18,7 @@ struct l2_gateway {
 	void *ctx;
 	int (*authorise)(void *ctx, struct link *link, const json_t *hello, struct err *err);
 	char *(*ticket)(void *ctx);
+	unsigned (*tickets)(void *ctx);
 	char *name, *server, *nic;
 	uint32_t priority;
 	uint8_t moves;			/* of the last grant by the path that serves */
@@ -153,6 +154,17 @@ void l2_gateway_set_tls(struct l2_gateway *g, SSL_CTX *tls, SSL_CTX *tls_relay)
 		caller_set_tls(g->callers[i], tls, tls_relay);
 }
 
+unsigned l2_gateway_mtu(const struct l2_gateway *g)
+{
+	return serving(g) ? caller_mtu(g->lease.path) : 0;
+}
+
+void l2_gateway_tickets(struct l2_gateway *g)
+{
+	for (unsigned i = 0; i < g->ways; i++)
+		caller_tickets(g->callers[i]);
+}
+
 bool l2_gateway_is_active(const struct l2_gateway *g)
 {
 	return serving(g);
@@ -189,10 +201,18 @@ static char *on_ticket(void *ctx)
 	return g->ticket(g->ctx);
 }
 
+static unsigned on_tickets(void *ctx)
+{
+	struct l2_gateway *g = ctx;
+
+	return g->tickets(g->ctx);
+}
+
 static int add_way(struct l2_gateway *g, const struct l2_gateway_config *config, const char *instance, const char *address,
 	bool relay, struct err *err)
 {
-	struct caller_ops ops = { on_check, config->ticket ? on_ticket : NULL, NULL, on_closed, on_frame, on_grant };
+	struct caller_ops ops = { on_check, config->ticket ? on_ticket : NULL, NULL, on_closed, on_frame, on_grant,
+		config->tickets ? on_tickets : NULL };
 	struct caller_config c = {
 		.hello = { .gateway = true, .name = config->gateway, .instance = instance, .server = config->server,
 			.nic = config->nic, .segment = config->segment, .lanes = config->lanes ? config->lanes : LANES },
@@ -243,7 +263,7 @@ int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config,
 	g = calloc(1, sizeof *g);
 	if (!g)
 		return err_set(err, -ENOMEM, "l2 gateway: out of memory");
-	*g = (struct l2_gateway){ .loop = loop, .ctx = ctx, .authorise = config->authorise, .ticket = config->ticket,
+	*g = (struct l2_gateway){ .loop = loop, .ctx = ctx, .authorise = config->authorise, .ticket = config->ticket, .tickets = config->tickets,
 		.priority = config->priority, .lan = true, .name = strdup(config->gateway), .server = strdup(config->server),
 		.nic = strdup(config->nic) };
 	g->ops.frame = ops->frame ? ops->frame : no_frame;

@@ -29,6 +29,8 @@ struct l2_gateway_config {
 	 * A ticket for one more connection, malloc'd; NULL: none at hand, asked again after the next pause. Must not block.
 	 */
 	char *(*ticket)(void *ctx);
+	/* How many there are; unset: not known. With it nobody is dialled in vain: l2_gateway_tickets says when more have come. */
+	unsigned (*tickets)(void *ctx);
 };
 
 /* Unset ones do nothing. */
@@ -49,8 +51,10 @@ int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config,
 void l2_gateway_free(struct l2_gateway *gateway);	/* releases its lease; NULL is fine; in frame and active, too */
 void l2_gateway_send(struct l2_gateway *gateway, struct frame *f);	/* as path_send, dropped and counted while not active */
 bool l2_gateway_is_active(const struct l2_gateway *gateway);
+unsigned l2_gateway_mtu(const struct l2_gateway *gateway);	/* the NIC's, while it is active; 0: not known */
 void l2_gateway_set_lan(struct l2_gateway *gateway, bool works);	/* the LAN's carrier, at once in a BEAT */
 int l2_gateway_send_peers(struct l2_gateway *gateway, const json_t *peers) must_check;
 void l2_gateway_set_tls(struct l2_gateway *gateway, SSL_CTX *tls, SSL_CTX *tls_relay);
 void l2_gateway_counters(const struct l2_gateway *gateway, struct l2_gateway_counters *counters);
+void l2_gateway_tickets(struct l2_gateway *gateway);
 json_t *l2_gateway_status(const struct l2_gateway *gateway);

@@ -91,6 +91,8 @@ json_t *hello_answer(const char *server, const char *nic, const char *segment, c
 {
 	char name[FRAME_MAC_TEXT];
 
+	if (mtu < HELLO_MTU_MIN || mtu > HELLO_MTU_MAX)
+		mtu = 0;
 	frame_mac_text(mac, name);
 	return json_pack("{s:i s:s s:s s:s s:s s:i}", "version", HELLO_VERSION, "server", server, "nic", nic, "segment", segment,
 			 "mac", name, "mtu", (int)mtu);
@@ -111,11 +113,21 @@ static int refusal(const json_t *error, struct err *err)
 	return rc ? rc : err_set(err, -ctl_code_value(code), "refused: %s", why);
 }
 
-int hello_check(const json_t *o, const char *server, const char *nic, const char *segment, struct err *err)
+static int read_mtu(const json_t *o, unsigned *mtu, struct err *err)
+{
+	json_int_t n = 0;
+	int rc = json_object_get(o, "mtu") ? number(o, "mtu", 0, HELLO_MTU_MAX, &n, err) : 0;
+
+	*mtu = (unsigned)n;
+	return !rc && n && n < HELLO_MTU_MIN ? err_set(err, -EPROTO, "\"mtu\" is below %d", HELLO_MTU_MIN) : rc;
+}
+
+int hello_check(const json_t *o, const char *server, const char *nic, const char *segment, unsigned *mtu, struct err *err)
 {
 	const char *its_server, *its_nic, *its_segment;
 	int rc = check_version(o, err);
 
+	*mtu = 0;
 	if (!rc && json_object_get(o, "error"))
 		return refusal(json_object_get(o, "error"), err);
 	if (rc || (rc = need(o, "server", HELLO_NAME_MAX, &its_server, err)) ||
@@ -125,7 +137,7 @@ int hello_check(const json_t *o, const char *server, const char *nic, const char
 		return err_set(err, -EPROTO, "it is %s of %s, not %s of %s", its_nic, its_server, nic, server);
 	if (strcmp(its_segment, segment))
 		return err_set(err, -EPROTO, "it belongs to segment %s, not %s", its_segment, segment);
-	return 0;
+	return read_mtu(o, mtu, err);
 }
 
 /* ---- PEERS */

@@ -9,7 +9,8 @@
 #include "lib/l2/path.h"
 #include "lib/l2/server.h"
 
-enum { HELLO_VERSION = 1, HELLO_NAME_MAX = 63, HELLO_ADDRESS_MAX = 300, HELLO_PEERS = 64, HELLO_TICKETS = 32 };
+enum { HELLO_VERSION = 1, HELLO_NAME_MAX = 63, HELLO_ADDRESS_MAX = 300, HELLO_PEERS = 64, HELLO_TICKETS = 32, HELLO_MTU_MIN = 576,
+	HELLO_MTU_MAX = 65535 };
 
 /* The caller's. */
 struct hello {
@@ -27,11 +28,12 @@ json_t *hello_make(const struct hello *h);	/* NULL: out of memory */
 /* -EPROTO, -EPROTONOSUPPORT: another version. */
 int hello_parse(const json_t *json, struct hello *h, struct err *err) must_check;
 
-/* The server end's answer. */
+/* The server end's answer. mtu: the largest IP packet that the NIC takes; 0, or what no HELLO can say: not known. */
 json_t *hello_answer(const char *server, const char *nic, const char *segment, const uint8_t mac[FRAME_MAC], unsigned mtu);
 json_t *hello_refuse(int code, const char *text);
 /* 0: it is the NIC that was called. A refusal is its code and text. -EPROTO. */
-int hello_check(const json_t *json, const char *server, const char *nic, const char *segment, struct err *err) must_check;
+int hello_check(const json_t *json, const char *server, const char *nic, const char *segment, unsigned *mtu,
+	struct err *err) must_check;
 
 struct hello_peer {
 	const char *server, *nic, *direct, *relay[L2_RELAYS], *tickets[HELLO_TICKETS];	/* direct may be NULL */

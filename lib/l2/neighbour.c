@@ -272,10 +272,18 @@ static void read_nd(const struct frame *f, struct message *m)
 	}
 }
 
+/* No tag, or one of a VLAN: behind others are networks that neither the table nor an answer has a name for. */
+static bool is_plain(const struct frame *f)
+{
+	return f->vid == FRAME_NO_VID ? f->body == 14 : f->body == 18 && get_be16(f->data + 12) == NET_ETH_VLAN;
+}
+
 static struct message read_message(const struct frame *f)
 {
 	struct message m = { .kind = NOTHING };
 
+	if (!is_plain(f))
+		return m;
 	if (f->type == ETH_TYPE_ARP)
 		read_arp(f, &m);
 	else if (f->type == NET_ETH_IPV6 && f->l3)

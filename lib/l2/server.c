@@ -201,7 +201,7 @@ int l2_server_create(struct loop *loop, const struct l2_server_config *config, c
 		return err_set(err, -ENOMEM, "l2: out of memory");
 	*s = (struct l2_server){ .loop = loop, .ops = *ops, .ctx = ctx, .authorise = config->authorise,
 		.name = strdup(config->server), .nic = strdup(config->nic), .segment = strdup(config->segment),
-		.mtu = config->mtu ? config->mtu : 1500, .queue_max = config->queue_max,
+		.mtu = config->mtu, .queue_max = config->queue_max,
 		.buffer = malloc(COALESCE_HEADROOM + FRAME_MAX) };
 	memcpy(s->mac, config->mac, FRAME_MAC);
 	s->peers.server = s;

@@ -33,7 +33,7 @@ struct l2_server_config {
 	const char *relay[L2_RELAYS];		/* HOST:PORT of CSCs; NULL behind the last */
 	const char *listen;			/* ADDRESS:PORT for direct connections, or NULL */
 	const char *advertise;			/* what callers shall dial for it; NULL: listen */
-	unsigned mtu;				/* for the hello; 0: 1500 */
+	unsigned mtu;				/* largest IP packet that the NIC takes, for the hello; 0: not known */
 	SSL_CTX *tls_server, *tls_client;	/* purpose hull-l2/1; references are taken. Both NULL: plain, for tests */
 	SSL_CTX *tls_relay;			/* client, purpose hull-relay/1 */
 	size_t queue_max;

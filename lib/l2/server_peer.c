@@ -63,7 +63,7 @@ static void on_grant(void *ctx, struct caller *c, const struct wire_grant *grant
 
 static void call(struct peer *p, const char *address, bool relay, struct caller **out)
 {
-	static const struct caller_ops ops = { on_check, on_ticket, on_open, on_closed, on_frame, on_grant };
+	static const struct caller_ops ops = { on_check, on_ticket, on_open, on_closed, on_frame, on_grant, NULL };
 	struct l2_server *s = p->peers->server;
 	struct caller_config c = {
 		.hello = { .name = s->name, .instance = s->instance, .server = p->server, .nic = p->nic, .segment = s->segment,

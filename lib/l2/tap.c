@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "lib/l2/burst.h"
 #include "lib/l2/coalesce.h"
@@ -274,6 +275,15 @@ int tap_open(struct loop *loop, const char *name, const struct tap_ops *ops, voi
 }
 
 /* ---- questions */
+
+unsigned tap_mtu(const struct tap *t)
+{
+	auto_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq r = { .ifr_mtu = 0 };
+
+	memcpy(r.ifr_name, t->name, sizeof r.ifr_name);
+	return fd >= 0 && !ioctl(fd, SIOCGIFMTU, &r) ? (unsigned)r.ifr_mtu : 0;
+}
 
 const char *tap_name(const struct tap *t)
 {

@@ -36,5 +36,6 @@ void tap_write(struct tap *tap, struct frame *f);
 void tap_pause(struct tap *tap, bool pause);
 /* The cable, as the kernel's side of the device sees it. */
 void tap_set_carrier(struct tap *tap, bool up);
+unsigned tap_mtu(const struct tap *tap);	/* 0: not known */
 const char *tap_name(const struct tap *tap);
 const struct tap_counters *tap_counters(const struct tap *tap);

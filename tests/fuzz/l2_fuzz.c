@@ -39,7 +39,7 @@ static void look(const struct wire_message *m)
 				abort();
 			json_decref(again);
 		}
-		(void)!hello_check(json, "dc-web01", "net0", "office", &err);
+		(void)!hello_check(json, "dc-web01", "net0", "office", &mtu, &err);
 		if (!hello_parse_peers(json, peers, &count, &mtu, &err) && (count > HELLO_PEERS || mtu > FRAME_MAX))
 			abort();
 		if (strchr(err.text, '\n'))

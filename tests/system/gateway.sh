@@ -246,6 +246,62 @@ net_ip gw link del br0
 net_ip gw link del loop0 2>/dev/null
 net_ip gw link del back0 2>/dev/null
 
+# ---- sizes: who sends too much at once is told, and goes on with less
+mtu() { net_ip "$1" link set "$2" mtu "$3"; }
+told() { { ns "$1" ping -c 2 -i 0.2 -W 1 -M "do" -s 4000 "$2" 2>&1 || true; } | grep -E "(Frag needed and DF set|Packet too big|[Mm]essage too long).*mtu *= *$3"; }
+grows() { [ "$(counter "nic web net0" too_big_answers)" -gt "$1" ]; }
+# what it was told before
+forget() { net_ip "$1" route flush cache; net_ip "$1" -6 route flush cache; }
+net_address web eth0 2001:db8::11/64
+mtu client eth0 9000
+mtu gw lan0 9000
+if start "lan.home = packet:lan0" "segment.office = home"; then
+	wait_for 5 reaches client $ip1
+	check "a LAN of 9000, a server of 1500: ping is told" told client $ip1 1500
+	check "a LAN of 9000, a server of 1500: ping is told, IPv6" told client 2001:db8::11 1500
+	check "a LAN of 9000, a server of 1500: counted" wait_for 5 counts "nic web net0" drop_too-big 2
+	check "a LAN of 9000, a server of 1500: upload" upload web $ip1 20000000
+	check "a LAN of 9000, a server of 1500: download" transfer web $ip1 20000000
+	check "status has each cause by its name" sh -c "'$hull' gateway status '$net_dir/gw1.sock' --json | jq -e '.nics[0].drop_causes | has(\"too-big\") and
+		has(\"passive\") and has(\"queue_full\") and has(\"queue_late\")' && '$hull' gateway status '$net_dir/gw1.sock' --json |
+		jq -e '(.segments[0].drop_causes | has(\"lan-storm\")) and (.lans[0].drop_causes | has(\"vid\"))'"
+	stop
+fi
+# nothing but these answers helps: both ends think that 9000 go, and nobody changes what they say of it
+hull_stop join-web
+sed -i '/net0.mss/d' "$net_dir/web.placement"
+echo "nic.net0.mss = off" >>"$net_dir/web.placement"
+mtu web eth0 9000 && mtu cloud w1 9000 && mtu cloud srv1 1400
+join web 1 $mac1 office
+if start "lan.home = packet:lan0" "segment.office = home"; then
+	wait_for 5 reaches client $ip1
+	forget client
+	check "the smallest is in the middle: ping is told" told client $ip1 1400
+	forget client
+	before=$(counter "nic web net0" too_big_answers)
+	check "the smallest is in the middle: upload without a clamp" upload web $ip1 20000000
+	check "the smallest is in the middle: it was told" grows "$before"
+	stop
+fi
+hull_stop join-web
+sed -i '/net0.mss/d' "$net_dir/web.placement"
+mtu cloud srv1 9000
+mtu client eth0 1500
+mtu gw lan0 1500
+join web 1 $mac1 office
+if start "lan.home = packet:lan0" "segment.office = home"; then
+	wait_for 5 reaches client $ip1
+	check "a LAN of 1500, a server of 9000: ping is told" told web 192.0.2.1 1500
+	check "a LAN of 1500, a server of 9000: ping is told, IPv6" told web 2001:db8::1 1500
+	forget web
+	check "a LAN of 1500, a server of 9000: download" transfer web $ip1 20000000
+	check "a LAN of 1500, a server of 9000: TCP was clamped" counts "nic web net0" mss_clamped 1
+	stop
+fi
+hull_stop join-web
+mtu cloud srv1 1500 && mtu cloud w1 1500 && mtu web eth0 1500
+join web 1 $mac1 office
+
 # ---- a configuration that changes under a running transfer
 placement() { printf 'nic.net0 = l2\nnic.net0.segment = office\nnic.net0.direct = 198.51.100.2:7501\n' >"$net_dir/web.placement"; printf 'nic.net0.%s\n' "$@" >>"$net_dir/web.placement"; }
 placement "rate = 8M/s" "storm = 50/s"

@@ -44,7 +44,19 @@ static int ask(int fd, json_t *request, json_t **ok, struct err *err)
 	return rc;
 }
 
-/* The first page with the NICs of all of them. */
+static int add_page(json_t *all, const json_t *page, struct err *err)
+{
+	static const char *const lists[] = { "lans", "segments", "nics" };
+
+	for (unsigned i = 0; i < array_len(lists); i++)
+		if (json_array_extend(json_object_get(all, lists[i]), json_object_get(page, lists[i])))
+			return err_set(err, -EPROTO, "an answer without %s", lists[i]);
+	if (json_object_get(page, "next"))
+		json_object_set(all, "next", json_object_get(page, "next"));
+	return 0;
+}
+
+/* The first page with the lists of all of them. */
 static int ask_pages(const char *path, const char *verb, json_t **all, struct err *err)
 {
 	auto_json json_t *first = NULL;
@@ -58,10 +70,8 @@ static int ask_pages(const char *path, const char *verb, json_t **all, struct er
 
 		rc = ask(fd, json_pack("{ss sO}", "do", verb, "from", next), &page, err);
 		json_object_del(first, "next");
-		if (!rc && json_array_extend(json_object_get(first, "nics"), json_object_get(page, "nics")))
-			rc = err_set(err, -EPROTO, "an answer without NICs");
-		if (!rc && json_object_get(page, "next"))
-			json_object_set(first, "next", json_object_get(page, "next"));
+		if (!rc)
+			rc = add_page(first, page, err);
 	}
 	*all = rc ? NULL : take_ptr(first);
 	return rc;

@@ -197,6 +197,7 @@ static int start_server(struct join *j, struct err *err)
 	struct l2_server_config c = {
 		.server = j->self.name, .nic = j->nic, .segment = j->segment, .listen = j->listen, .tls_server = j->tls_server,
 		.tls_client = j->tls_client, .tls_relay = j->tls_relay, .authorise = authorise,
+		.mtu = tap_mtu(j->device),
 	};
 
 	if (j->self.role != PKI_HV)

@@ -362,6 +362,38 @@ static void heeds_revocation(void)
 	check_eq(count.revoked, 2);
 }
 
+/* Calls that wait, and those that are being joined. */
+static void heeds_revocation_meanwhile(void)
+{
+	struct csc_config c = csc_rig_config();
+	struct asker server, gateway;
+	struct csc_counters count;
+	char ticket[TICKET_TEXT];
+	struct csc_rig r;
+	struct err err;
+	unsigned n;
+
+	c.wait_s = 30;
+	csc_rig_setup(&r, &c);
+	gateway = asker_of(&r, PKI_LCG, "gw1");
+	csc_rig_ticket(&r.pki, "gw1", "dc-web01", "csc1", time(NULL), ticket);
+	asker_call(&gateway, ticket);
+	wait_count(&r, calls, 1);
+	CU_ASSERT_FATAL(!ca_revoke(r.pki.ca, "gw1", time(NULL), &n, &err));
+	CU_ASSERT_FATAL(!ca_crl(r.pki.ca, time(NULL), &r.id.crl, &err));
+	check_eq(csc_set_identity(r.csc, &r.id, &err), 0);
+	check_eq(status_of(&r, "waiting"), 0);
+	server = asker_of(&r, PKI_HV, "dc-web01");
+	must_park(&server, "dc-web01");
+	wait_count(&r, parked, 1);
+	check(loop_until(r.loop, asker_is_done, &gateway));
+	check(gateway.fd < 0 && status_of(&r, "relayed") == 0 && status_of(&r, "parked") == 1);
+	asker_drop(&server);
+	asker_drop(&gateway);
+	count = csc_rig_drop(&r);
+	check_eq(count.revoked, 1);
+}
+
 static void keeps_its_name(void)
 {
 	struct csc_config c = csc_rig_config();
@@ -412,6 +444,35 @@ static void makes_room(void)
 	asker_drop(&server);
 	count = csc_rig_drop(&r);
 	check(count.evicted >= 5 && count.held_back >= 1);
+}
+
+/* Who shows a certificate and then says nothing makes room as well: one server must not be able to shut out all others. */
+static void makes_room_for_known(void)
+{
+	static const struct link_ops none = { .ready = NULL };
+	struct csc_config c = csc_rig_config();
+	struct link_config config = { .alpn = RELAY_ALPN };
+	struct asker server, idler;
+	struct csc_counters count;
+	struct link *idle[4];
+	struct csc_rig r;
+
+	c.connections = 2;
+	c.grace_ms = 10;
+	c.handshake_s = 120;
+	csc_rig_setup(&r, &c);
+	idler = asker_of(&r, PKI_HV, "dc-db01");
+	config.tls = idler.tls;
+	for (int i = 0; i < 4; i++)
+		CU_ASSERT_FATAL(!link_create(r.loop, raw_connect(&r), &config, &none, NULL, &idle[i], NULL));
+	server = asker_of(&r, PKI_HV, "dc-web01");
+	must_park(&server, "dc-web01");
+	for (int i = 0; i < 4; i++)
+		link_free(idle[i]);
+	asker_drop(&server);
+	asker_drop(&idler);
+	count = csc_rig_drop(&r);
+	check(count.evicted >= 3);
 }
 
 static void refuses_garbage(void)
@@ -668,8 +729,10 @@ static const struct test tests[] = {
 	{ "watches the parked", watches_the_parked },
 	{ "refuses certificates", refuses_certificates },
 	{ "heeds revocation", heeds_revocation },
+	{ "heeds revocation meanwhile", heeds_revocation_meanwhile },
 	{ "keeps its name", keeps_its_name },
 	{ "makes room", makes_room },
+	{ "makes room: certificates that say nothing", makes_room_for_known },
 	{ "refuses garbage", refuses_garbage },
 	{ "gives back", gives_back },
 	{ "can be cancelled", can_be_cancelled },

@@ -209,6 +209,86 @@ static void access_segment(void)
 	drop(&r);
 }
 
+/* A frame from the LAN, whose tag of the segment is off already, with one more. */
+static void tagged_from_lan(struct rig *r, uint16_t tpid, uint16_t tci, uint16_t type)
+{
+	struct frame f = make(r, mac[0], client, tpid);
+
+	put_be16(f.data + 14, tci);
+	put_be16(f.data + 16, type);
+	put_be16(f.data + 18, 30);
+	segment_from_lan(r->segment, &f, T0);
+}
+
+static void second_tags(void)
+{
+	struct frame f;
+	struct rig r;
+
+	setup(&r, &access20, "");
+	tagged_from_lan(&r, VLAN_TPID, 30, TYPE);
+	tagged_from_lan(&r, VLAN_TPID, 0xa000, VLAN_TPID);
+	tagged_from_lan(&r, VLAN_TPID_SERVICE, 30, TYPE);
+	check_eq(dropped(&r, SEGMENT_VLAN), 3);
+	check_eq(r.server[0].frames, 0);
+	/* one of priority alone says no VLAN */
+	tagged_from_lan(&r, VLAN_TPID, 0xa000, TYPE);
+	check_eq(r.server[0].frames, 1);
+	check_eq(r.server[0].len, 56);
+	check_eq(get_be16(r.server[0].first + 12), TYPE);
+	/* half a tag */
+	f = make(&r, client, mac[0], VLAN_TPID);
+	f.len = 16;
+	from_port(&r, 0, f);
+	check_eq(dropped(&r, SEGMENT_VLAN), 4);
+	check_eq(r.lan.frames, 0);
+	drop(&r);
+}
+
+/* A big packet with DF from src to server 0, whose NIC takes less. */
+static struct frame big(struct rig *r, const uint8_t *src)
+{
+	struct frame f = make(r, mac[0], src, 0x0800);
+	uint8_t *ip = f.data + 14;
+
+	f.len = 214;
+	memset(ip, 0, 200);
+	ip[0] = 0x45;
+	put_be16(ip + 2, 200);
+	ip[6] = 0x40;
+	ip[8] = 64;
+	ip[9] = 17;
+	memcpy(ip + 12, (uint8_t[8]){ 192, 0, 2, 1, 192, 0, 2, 10 }, 8);
+	return f;
+}
+
+/* Who sends too much at once is told, where it is. */
+static void too_big(void)
+{
+	struct frame f;
+	struct rig r;
+
+	setup(&r, &untagged, "");
+	segment_set_mtu(r.segment, 9000);
+	segment_port_set_mtu(r.port[0], 150);
+	f = big(&r, client);
+	segment_from_lan(r.segment, &f, T0);
+	check_eq(r.server[0].frames, 0);
+	check_eq(r.lan.frames, 1);
+	check(!memcmp(r.lan.first, client, 6) && r.lan.first[34] == 3 && r.lan.first[35] == 4);
+	from_port(&r, 1, big(&r, mac[1]));
+	check_eq(r.lan.frames, 1);
+	check_eq(r.server[1].frames, 1);
+	check(!memcmp(r.server[1].first, mac[1], 6) && get_be16(r.server[1].first + 40) == 150);
+	check_eq(segment_counters(r.segment)->too_big, 2);
+	/* the LAN's is still known when a NIC's changes */
+	segment_port_set_mtu(r.port[0], 0);
+	f = big(&r, client);
+	segment_from_lan(r.segment, &f, T0);
+	check_eq(r.server[0].frames, 1);
+	drop(&r);
+}
+
 static void trunk_segment(void)
 {
 	struct frame f;
@@ -358,6 +438,8 @@ static const struct test tests[] = {
 	{ "from servers", from_servers },
 	{ "both sides of a MAC", both_sides_of_a_mac },
 	{ "access segment", access_segment },
+	{ "second tags", second_tags },
+	{ "too big", too_big },
 	{ "trunk segment", trunk_segment },
 	{ "bad frames", bad_frames },
 	{ "announces", announces },

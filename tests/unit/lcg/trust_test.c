@@ -178,22 +178,27 @@ static void renews(void)
 	finish(&s, true);
 }
 
+static void on_fresh(void *ctx) { ++*(unsigned *)ctx; }
+
 static void keeps_a_stock(void)
 {
 	struct tickets *stock;
 	time_t now = time(NULL);
+	unsigned fresh = 0;
 	char *text[4];
 	struct side s;
 
 	begin(&s, CA_LIFE_S);
 	wait_loop(&s);
 	CU_ASSERT_FATAL(!policy_allow(s.lma.pki.ca, &gw1, &web, time(NULL), NULL));
-	CU_ASSERT_FATAL(!tickets_create(s.trust, NULL, "web", "net0", 2, &stock));
+	CU_ASSERT_FATAL(!tickets_create(s.trust, NULL, "web", "net0", 2, on_fresh, &fresh, &stock));
 	check(!tickets_take(stock, now));
 	/* questions are answered one after the other: this one comes last */
 	check_eq(trust_ask(s.trust, NULL, "web", "net0", 1, on_answer, &s), 0);
 	wait_loop(&s);
 	check_eq(tickets_count(stock), 2);
+	check_eq(tickets_ready(stock, now), 2);
+	check_eq(fresh, 1);
 	text[0] = tickets_take(stock, now);
 	text[1] = tickets_take(stock, now);
 	CU_ASSERT_FATAL(text[0] && text[1]);

@@ -2,6 +2,8 @@
 #include "lib/l2/neighbour.h"
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include "lib/bits.h"
 #include "tests/unit/lib/l2/packets.h"
 #include "tests/unit/suite.h"
 
@@ -26,6 +28,49 @@ static struct address ip(const char *text)
 static bool is(const uint8_t *mac, const uint8_t *want)
 {
 	return mac && want ? !memcmp(mac, want, 6) : mac == want;
+}
+
+/* The same message behind two tags, or a provider's. */
+static const struct frame *retag(struct pk_frame *p, uint16_t outer, uint16_t vid, uint16_t inner)
+{
+	static uint8_t buf[256];
+	static struct frame f;
+	struct frame *from = &p->f;
+
+	f = *from;
+	memcpy(buf, from->data, 12);
+	put_be16(buf + 12, outer);
+	put_be16(buf + 14, vid);
+	put_be16(buf + 16, inner);
+	put_be16(buf + 18, 6);
+	memcpy(buf + (inner ? 20 : 16), from->data + 12, from->len - 12);
+	f.data = buf;
+	f.len = from->len + (inner ? 8 : 4);
+	check_eq(frame_parse(&f), FRAME_OK);
+	return &f;
+}
+
+/* One tag is a VLAN; who has more tags is of another one, and answers could not name it. */
+static void other_tags_are_other_networks(void)
+{
+	struct neighbours *t;
+	uint8_t buf[NEIGHBOUR_FRAME];
+
+	check_or_return(!neighbours_create(16, 120, &t));
+	pk_arp(&frame, 1, pk_peer, everybody, pk_peer, PEER, SERVER);
+	neighbours_learn(t, retag(&frame, 0x8100, 5, 0), S);
+	check(is(neighbours_find(t, 5, ip(PEER), S), pk_peer));
+	pk_arp(&frame, 1, third, everybody, third, PEER, SERVER);
+	neighbours_learn(t, retag(&frame, 0x8100, 5, 0x8100), S);
+	neighbours_learn(t, retag(&frame, 0x88a8, 5, 0), S);
+	check(is(neighbours_find(t, 5, ip(PEER), S), pk_peer));
+	neighbours_learn(t, retag(&frame, 0x8100, 0, 0x8100), S);
+	check(is(neighbours_find(t, FRAME_NO_VID, ip(PEER), S), NULL));
+	pk_arp(&frame, 1, third, everybody, third, SERVER, PEER);
+	check_eq(neighbours_answer(t, retag(&frame, 0x8100, 5, 0x8100), buf, S), 0);
+	check_eq(neighbours_answer(t, retag(&frame, 0x88a8, 5, 0), buf, S), 0);
+	check(neighbours_answer(t, retag(&frame, 0x8100, 5, 0), buf, S) > 0);
+	neighbours_free(t);
 }
 
 static void owners_are_learnt_and_age(void)
@@ -172,6 +217,7 @@ static void announcements_are_learnt(void)
 }
 
 static const struct test neighbour_tests[] = {
+	{ "other tags are other networks", other_tags_are_other_networks },
 	{ "owners are learnt and age", owners_are_learnt_and_age },
 	{ "a pinned address can not be claimed", a_pinned_address_can_not_be_claimed },
 	{ "questions are answered for the owner", questions_are_answered_for_the_owner },

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "lib/l2/gateway.h"
 #include "lib/l2/hello.h"
+#include "lib/scope.h"
 #include "tests/unit/lib/l2/l2_rig.h"
 
 static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0x54, 0, 0, 0, 2 };
@@ -72,7 +73,7 @@ static void open_end(struct rig *r, struct end *e, const char *name, const uint8
 {
 	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier, .peer_moved = on_peer_moved, .lan_mtu = on_mtu };
 	struct l2_server_config c = { .server = name, .nic = "net0", .segment = "office", .listen = "127.0.0.1:0",
-		.authorise = on_authorise };
+		.authorise = on_authorise, .mtu = 1400 };
 
 	memcpy(c.mac, mac, 6);
 	CU_ASSERT_FATAL(!l2_server_create(r->loop, &c, &ops, e, &e->server, NULL));
@@ -169,7 +170,9 @@ static void test_frames(void)
 	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
 	send_in(&r.g[0], mac_a, mac_lan, 1, 100);
 	check_eq(gate_counters(&r.g[0]).drop_passive, 1);
+	check_eq(l2_gateway_mtu(r.g[0].gateway), 0);
 	check_or_return(rig_wait(r.loop, first_serves, &r));
+	check_eq(l2_gateway_mtu(r.g[0].gateway), 1400);
 	check(r.a.carrier);
 	send_in(&r.g[0], mac_a, mac_lan, 1, 100);
 	check(rig_wait(r.loop, nic_has, &r));
@@ -214,6 +217,69 @@ static uint64_t takeover_ms(struct rig *r)
 
 	check(rig_wait(r->loop, second_serves, r));
 	return (loop_now_ns() - begin) / 1000000;
+}
+
+/* What a NIC's end says of its size is nothing, or a number that can be one. */
+static void test_mtu(void)
+{
+	static const struct { unsigned said; int rc; } of[] = { { 0, 0 }, { 576, 0 }, { 65535, 0 }, { 575, -EPROTO }, { 65536, -EPROTO } };
+	json_t *o = hello_answer("dc-a", "net0", "office", mac_a, 70000);
+	struct err err;
+	unsigned mtu;
+
+	check(!hello_check(o, "dc-a", "net0", "office", &mtu, &err) && !mtu);
+	for (unsigned i = 0; i < array_len(of); i++) {
+		json_object_set_new(o, "mtu", json_integer(of[i].said));
+		check_eq(hello_check(o, "dc-a", "net0", "office", &mtu, &err), of[i].rc);
+		check(of[i].rc ? strstr(err.text, "\"mtu\" is ") != NULL : mtu == of[i].said);
+	}
+	json_object_set_new(o, "mtu", json_string("1500"));
+	check_eq(hello_check(o, "dc-a", "net0", "office", &mtu, &err), -EPROTO);
+	json_object_del(o, "mtu");
+	check(!hello_check(o, "dc-a", "net0", "office", &mtu, &err) && !mtu);
+	json_decref(o);
+}
+
+static unsigned at_hand;
+static unsigned on_tickets(void *ctx) { return at_hand; }
+static char *on_ticket(void *ctx) { return at_hand ? at_hand--, strdup("t") : NULL; }
+
+static bool is_dry(void *ctx)
+{
+	json_t *status = l2_gateway_status(((struct rig *)ctx)->g[0].gateway);
+	const char *trouble = json_string_value(json_object_get(json_array_get(json_object_get(status, "paths"), 0), "trouble"));
+	bool dry = trouble && !strcmp(trouble, "no tickets are at hand");
+
+	json_decref(status);
+	return dry;
+}
+
+/* Nobody is dialled before there is a ticket for each lane, and then at once. */
+static void test_tickets(void)
+{
+	static const struct l2_gateway_ops ops = { .frame = on_lan, .active = on_active };
+	char address[32];
+	struct l2_gateway_config c = { .gateway = "gw0", .server = "dc-a", .nic = "net0", .segment = "office", .direct = address, .lanes = 2,
+		.ticket = on_ticket, .tickets = on_tickets };
+	uint64_t begin;
+	struct rig r;
+
+	setup(&r);
+	r.g[0].rig = &r;
+	at_hand = 1;
+	snprintf(address, sizeof address, "127.0.0.1:%u", l2_server_port(r.a.server));
+	CU_ASSERT_FATAL(!l2_gateway_create(r.loop, &c, &ops, &r.g[0], &r.g[0].gateway, NULL));
+	check(rig_wait(r.loop, is_dry, &r));
+	check_eq(at_hand, 1);
+	check_eq(counters_of(&r.a).calls, 0);
+	at_hand = 2;
+	begin = loop_now_ns();
+	l2_gateway_tickets(r.g[0].gateway);
+	check(rig_wait(r.loop, first_serves, &r));
+	check(loop_now_ns() - begin < 8000000000);	/* the pause is 10 s */
+	check_eq(at_hand, 0);
+	check_eq(gate_counters(&r.g[0]).connect_failures, 0);
+	teardown(&r);
 }
 
 static void test_silent_cut(void)
@@ -622,6 +688,8 @@ static void test_silent_callers(void)
 
 static const struct test tests[] = {
 	{ "frames, carrier, drops", test_frames },
+	{ "tickets", test_tickets },
+	{ "MTU", test_mtu },
 	{ "takeover: silent cut", test_silent_cut },
 	{ "takeover: connections end", test_kill },
 	{ "takeover: orderly stop", test_stop },

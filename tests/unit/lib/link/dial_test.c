@@ -171,7 +171,7 @@ static void refuses_what_is_no_address(void)
 		{ ":80", "address \":80\": names no host" },
 		{ "::1:80", "address \"::1:80\": an IPv6 host stands in brackets, [HOST]:PORT" },
 		{ "a b:80", "address \"a b:80\": no host has such a name" },
-		{ "a\n:80", "address \"a\n:80\": no host has such a name" },
+		{ "a\n:80", "address \"a?:80\": no host has such a name" },
 	};
 	char text[400];
 	struct err err;
