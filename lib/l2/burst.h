@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long to read from a descriptor that gives one frame a call. That nothing more is there shows only by one call in vain, which
- * stands between a lone frame and its way on: after many rounds that had one frame each it is made now and then only, to see whether
- * a burst has begun. Where it has, the loop comes again at once, so nothing waits but for its turn.
+ * How long to read from a descriptor that gives one frame a call. That nothing more is there shows only by one call in vain,
+ * which stands between a lone frame and its way on: after many rounds that had one frame each it is made now and then only, to
+ * see whether a burst has begun. Where it has, the loop comes again at once, so nothing waits but for its turn.
  */
 #pragma once
 #include <stdbool.h>
