@@ -106,6 +106,18 @@ bool path_fail(struct path *path, const struct err *why)
 	return false;
 }
 
+void path_check_revoked(struct path *path, const SSL_CTX *by)
+{
+	struct err why;
+
+	for (unsigned i = 0; i < PATH_LANES; i++)
+		if (path->slots[i].lane && link_is_revoked(lane_link(path->slots[i].lane), by)) {
+			err_set(&why, -EKEYREVOKED, "the other side's certificate was revoked");
+			fail(&path->slots[i], &why);
+			return;
+		}
+}
+
 static void greet(struct slot *slot)
 {
 	struct path *path = slot->path;
