@@ -198,6 +198,7 @@ static void sets_its_socket_up(void)
 		check_eq(tcp_option(s.own, TCP_NOTSENT_LOWAT), gather ? 131072 : 0);
 		check(!getsockopt(s.own, SOL_SOCKET, SO_KEEPALIVE, &keep, &len) && keep == 1);
 		close(s.peer);
+		link_free(s.end.link);
 		drop(&s.rig);
 	}
 }
