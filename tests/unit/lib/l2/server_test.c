@@ -17,8 +17,21 @@ static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0
 static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-struct end { struct l2_server *server; unsigned frames, carriers, moved; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
-struct gate { struct l2_gateway *gateway; unsigned frames, changes, moved; bool active, leaves; struct shim *shim; struct rig *rig; };
+struct end {
+	struct l2_server *server;
+	unsigned frames, carriers, moved;
+	bool carrier, full;
+	uint8_t last[2048];
+	size_t len;
+	int refuse;
+};
+struct gate {
+	struct l2_gateway *gateway;
+	unsigned frames, changes, moved;
+	bool active, leaves;
+	struct shim *shim;
+	struct rig *rig;
+};
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
 static bool on_nic(void *ctx, struct frame *f)
