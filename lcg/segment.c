@@ -399,6 +399,8 @@ void segment_set_mtu(struct segment *s, uint32_t mtu)
 			filter_set_mtu(s->port[i]->filter, mtu, 0);
 }
 
+uint32_t segment_port_mtu(const struct segment_port *port) { return port->segment->mtu; }
+
 void segment_free(struct segment *s)
 {
 	if (!s)

@@ -85,11 +85,12 @@ static json_t *lan_numbers(const struct attachment *a)
 {
 	const struct lan_counters *c = lan_counters(a->lan);
 
-	return json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames",
+	return json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames",
 		(json_int_t)c->in.frames, "in_bytes", (json_int_t)c->in.bytes, "out_frames", (json_int_t)c->out.frames, "out_bytes",
 		(json_int_t)c->out.bytes, "drop_full", (json_int_t)c->drop_full, "drop_down", (json_int_t)c->drop_down, "drop_refused",
 		(json_int_t)c->drop_refused, "drop_short", (json_int_t)c->drop_short, "drop_kernel", (json_int_t)c->drop_kernel, "drop_vid",
-		(json_int_t)a->drop_vid, "segmented_here", (json_int_t)c->software, "carrier_changes", (json_int_t)c->carrier_changes);
+		(json_int_t)a->drop_vid, "coalesced_here", (json_int_t)c->coalesced, "segmented_here", (json_int_t)c->software, "carrier_changes",
+		(json_int_t)c->carrier_changes);
 }
 
 static void put_mirror(json_t *o, struct mirror *m)

@@ -339,6 +339,15 @@ void peers_came(struct peers *peers, const char *name, const char *nic)
 		p->moved = false;
 }
 
+bool peers_work(const struct peers *peers, uint64_t now)
+{
+	const struct peer *p = peers->first;
+
+	while (p && !way_to(peers, p, now))
+		p = p->next;
+	return p;
+}
+
 bool peers_owns(const struct peers *peers, const char *name, const char *nic, const uint8_t mac[FRAME_MAC])
 {
 	const struct peer *p = owner(peers, mac);

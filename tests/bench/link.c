@@ -386,7 +386,8 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	if (argc - optind != 2 || !(job.bytes = strtoul(argv[optind + 1], NULL, 10)) || job.bytes > QUEUE / 2) {
-		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n       link idle COUNT\n");
+		fprintf(stderr, "usage: link [--seconds S] [--netns A,B] [--address IP] [--unsent N] link|gather|bare|rtt BYTES\n"
+			"       link idle COUNT\n");
 		return 2;
 	}
 	job.way = argv[optind];

@@ -28,7 +28,7 @@ static void look(const struct wire_message *m)
 	json_t *json = json_loadb((const char *)m->body, m->len, JSON_REJECT_DUPLICATES, NULL);
 	struct err err = { .text = "" };
 	struct hello h;
-	unsigned count;
+	unsigned count, mtu;
 
 	if (json_is_object(json)) {
 		if (!hello_parse(json, &h, &err)) {
@@ -40,7 +40,7 @@ static void look(const struct wire_message *m)
 			json_decref(again);
 		}
 		(void)!hello_check(json, "dc-web01", "net0", "office", &err);
-		if (!hello_parse_peers(json, peers, &count, &err) && count > HELLO_PEERS)
+		if (!hello_parse_peers(json, peers, &count, &mtu, &err) && (count > HELLO_PEERS || mtu > FRAME_MAX))
 			abort();
 		if (strchr(err.text, '\n'))
 			abort();

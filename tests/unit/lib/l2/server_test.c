@@ -19,7 +19,7 @@ static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
 struct end {
 	struct l2_server *server;
-	unsigned frames, carriers, moved;
+	unsigned frames, carriers, moved, mtu;
 	bool carrier, full;
 	uint8_t last[2048];
 	size_t len;
@@ -79,9 +79,11 @@ static void on_active(void *ctx, bool active)
 		l2_gateway_is_active(r->g[1].gateway);
 }
 
+static void on_mtu(void *ctx, unsigned mtu) { ((struct end *)ctx)->mtu = mtu; }
+
 static void open_end(struct rig *r, struct end *e, const char *name, const uint8_t mac[6])
 {
-	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier, .peer_moved = on_peer_moved };
+	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier, .peer_moved = on_peer_moved, .lan_mtu = on_mtu };
 	struct l2_server_config c = { .server = name, .nic = "net0", .segment = "office", .listen = "127.0.0.1:0",
 		.authorise = on_authorise };
 
@@ -370,7 +372,7 @@ static json_t *introduction(struct rig *r)
 
 	snprintf(a, sizeof a, "127.0.0.1:%u", l2_server_port(r->a.server));
 	snprintf(b, sizeof b, "127.0.0.1:%u", l2_server_port(r->b.server));
-	return json_pack("{s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "peers", "server", "dc-a",
+	return json_pack("{s:i s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "mtu", 1400, "peers", "server", "dc-a",
 			 "nic", "net0", "macs", "52:54:00:00:00:01", "direct", a, "relay", "tickets", "t1", "t2", "t3", "server", "dc-b", "nic", "net0",
 			 "macs", "52:54:00:00:00:02", "direct", b, "relay", "tickets", "t1", "t2", "t3");
 }
@@ -409,6 +411,9 @@ static void test_peers(void)
 	check(!l2_gateway_send_peers(r.g[1].gateway, peers));
 	check_or_return(rig_wait(r.loop, peers_open, &r));
 	rig_run_ms(r.loop, 150);	/* the called end has heard a beat */
+	check_eq(r.a.mtu, 1400);
+	check_eq(r.b.mtu, 1400);
+	check(l2_server_has_peer(r.a.server) && l2_server_has_peer(r.b.server));
 	send_out(&r.a, mac_b, mac_a, 1, 200);
 	check(rig_wait(r.loop, b_has, &r));
 	send_out(&r.b, mac_a, mac_b, 1, 200);
@@ -431,6 +436,7 @@ static void test_peers(void)
 	check(!l2_gateway_send_peers(r.g[0].gateway, peers));
 	check(rig_wait(r.loop, gate_told, &r));
 	check_eq(r.g[1].moved, 0);
+	check(!l2_server_has_peer(r.a.server));
 	r.g[0].frames = 1;
 	send_out(&r.a, mac_b, mac_a, 1, 200);
 	check(rig_wait(r.loop, gate_has, &r));
@@ -441,18 +447,26 @@ static void test_peers(void)
 
 static bool path_ended(void *ctx) { return ((struct rig *)ctx)->g[0].changes >= 2; }
 
-static void test_bad_peers(void)
+static void refuse_peers(json_t *peers)
 {
 	struct rig r;
-	json_t *peers = json_pack("{s:[{s:s}]}", "peers", "server", "dc-b");
 
 	setup(&r);
 	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
 	check_or_return(rig_wait(r.loop, first_serves, &r));
 	check(!l2_gateway_send_peers(r.g[0].gateway, peers));
 	check(rig_wait(r.loop, path_ended, &r));
+	check_eq(r.a.mtu, 0);
 	json_decref(peers);
 	teardown(&r);
+}
+
+static void test_bad_peers(void)
+{
+	refuse_peers(json_pack("{s:[{s:s}]}", "peers", "server", "dc-b"));
+	refuse_peers(json_pack("{s:[] s:i}", "peers", "mtu", -1));
+	refuse_peers(json_pack("{s:[] s:i}", "peers", "mtu", FRAME_MAX + 1));
+	refuse_peers(json_pack("{s:[] s:s}", "peers", "mtu", "1500"));
 }
 
 /* ---- hand-written callers */
