@@ -273,6 +273,8 @@ void caller_set_tls(struct caller *c, SSL_CTX *tls, SSL_CTX *tls_relay)
 	SSL_CTX_free(c->tls_relay);
 	c->tls = tls;
 	c->tls_relay = tls_relay;
+	if (c->path && tls)
+		path_check_revoked(c->path, tls);
 }
 
 void caller_free(struct caller *c)

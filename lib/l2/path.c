@@ -14,7 +14,7 @@
  * BEATs in a row are what a path that stood still for a while brings at once; more of them, or more grants than beats, are a
  * flood.
  */
-enum { STAMPS = 64, BEATS_AT_ONCE = 200, BEAT_EARN_MS = 25, QUEUE_MAX = 4 << 20 };
+enum { STAMPS = 64, BEATS_AT_ONCE = 200, BEAT_EARN_MS = 25, PEERS_AT_ONCE = 128, PEERS_EARN_MS = 250, QUEUE_MAX = 4 << 20 };
 #define MS 1000000ull
 
 struct slot { struct path *path; struct lane *lane; unsigned i; bool greeted; };
@@ -32,7 +32,7 @@ struct path {
 	uint64_t stamps[STAMPS];	/* of our last beats, a ring; 0: unused or answered */
 	unsigned stamp;
 	uint64_t last_stamp;
-	uint64_t beats_from_ns;		/* a bucket: filled up to now - this, in BEAT_EARN_MS */
+	uint64_t beats_from_ns, peers_from_ns;	/* buckets: filled up to now - this, in BEAT_EARN_MS, PEERS_EARN_MS */
 	uint64_t drop_closed;
 	bool open, closed, freed;
 	unsigned busy;
@@ -108,6 +108,18 @@ bool path_fail(struct path *path, const struct err *why)
 	return false;
 }
 
+void path_check_revoked(struct path *path, const SSL_CTX *by)
+{
+	struct err why;
+
+	for (unsigned i = 0; i < PATH_LANES; i++)
+		if (path->slots[i].lane && link_is_revoked(lane_link(path->slots[i].lane), by)) {
+			err_set(&why, -EKEYREVOKED, "the other side's certificate was revoked");
+			fail(&path->slots[i], &why);
+			return;
+		}
+}
+
 static void greet(struct slot *slot)
 {
 	struct path *path = slot->path;
@@ -153,14 +165,22 @@ static void on_frame(void *ctx, struct frame *f)
 		slot->path->drop_closed++;
 }
 
+/* One out of a bucket. */
+static bool pour(uint64_t *from, uint64_t now, unsigned at_once, unsigned earn_ms)
+{
+	uint64_t room = (uint64_t)at_once * earn_ms * MS;
+
+	if (*from + room < now)
+		*from = now - room;
+	*from += earn_ms * MS;
+	return *from <= now;
+}
+
 static int take_beat(struct path *path, const struct wire_beat *beat, struct err *err)
 {
-	uint64_t now = loop_now_ns(), room = BEATS_AT_ONCE * BEAT_EARN_MS * MS;
+	uint64_t now = loop_now_ns();
 
-	if (path->beats_from_ns + room < now)
-		path->beats_from_ns = now - room;
-	path->beats_from_ns += BEAT_EARN_MS * MS;
-	if (path->beats_from_ns > now)
+	if (!pour(&path->beats_from_ns, now, BEATS_AT_ONCE, BEAT_EARN_MS))
 		return err_set(err, -EPROTO, "a flood of BEATs");
 	path->heard_ns = now;
 	path->rtt.smooth_ns = beat->rtt_us * 1000ull;
@@ -191,8 +211,11 @@ static int take_grant(struct path *path, const struct wire_grant *grant, struct 
 static int take_peers(struct path *path, const struct wire_message *m, struct err *err)
 {
 	json_error_t error;
-	json_t *peers = json_loadb((const char *)m->body, m->len, JSON_REJECT_DUPLICATES, &error);
+	json_t *peers;
 
+	if (!pour(&path->peers_from_ns, loop_now_ns(), PEERS_AT_ONCE, PEERS_EARN_MS))
+		return err_set(err, -EPROTO, "a flood of PEERS");
+	peers = json_loadb((const char *)m->body, m->len, JSON_REJECT_DUPLICATES, &error);
 	if (!json_is_object(peers)) {
 		json_decref(peers);
 		return err_set(err, -EPROTO, "PEERS is no JSON object");

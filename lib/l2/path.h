@@ -72,6 +72,8 @@ int path_add_lane(struct path *path, unsigned i, int fd, SSL_CTX *tls, const jso
  */
 int path_adopt_lane(struct path *path, unsigned i, struct lane *lane, const json_t *hello, struct err *err) must_check;
 void path_free(struct path *path);	/* NULL is fine; no callback after it */
+/* There is a fresh list of what was revoked: ends when it has the peer's certificate. */
+void path_check_revoked(struct path *path, const SSL_CTX *by);
 /* ops.closed with why, from the loop. False: there is no lane that could end. */
 bool path_fail(struct path *path, const struct err *why);
 

@@ -174,6 +174,8 @@ void l2_server_set_tls(struct l2_server *s, SSL_CTX *tls_server, SSL_CTX *tls_cl
 	set_clients(s, tls_client, tls_relay);
 	door_set_tls(s->door, tls_server, tls_relay);
 	peers_set_tls(&s->peers, tls_client, tls_relay);
+	for (struct entry *e = s->entries; e && tls_server; e = e->next)
+		path_check_revoked(e->path, tls_server);
 }
 
 static int open_parts(struct l2_server *s, const struct l2_server_config *config, struct err *err)

@@ -83,7 +83,7 @@ void l2_server_send(struct l2_server *server, const struct virtio_net_hdr_v1 *hd
 void l2_server_send_frame(struct l2_server *server, struct frame *f);
 /* 0 without listen; else the port, also the one that was got for port 0. */
 uint16_t l2_server_port(const struct l2_server *server);
-/* Fresh certificates for connections to come. */
+/* Fresh certificates for connections to come; those that are there end when their peer's has been revoked. */
 void l2_server_set_tls(struct l2_server *server, SSL_CTX *tls_server, SSL_CTX *tls_client, SSL_CTX *tls_relay);
 void l2_server_counters(const struct l2_server *server, struct l2_server_counters *counters);
 /* Is some other server to be reached directly? */

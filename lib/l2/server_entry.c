@@ -124,6 +124,15 @@ static struct entry *find(struct l2_server *s, const struct hello *h)
 	return NULL;
 }
 
+static unsigned count_of(const struct l2_server *s, const struct hello *h)
+{
+	unsigned n = 0;
+
+	for (const struct entry *e = s->entries; e; e = e->next)
+		n += e->gateway == h->gateway && !strcmp(e->name, h->name);
+	return n;
+}
+
 static int make(struct l2_server *s, const struct hello *h, struct entry **out, struct err *err)
 {
 	struct path_config config = { .lanes = h->lanes, .queue_max = s->queue_max };
@@ -132,6 +141,8 @@ static int make(struct l2_server *s, const struct hello *h, struct entry **out, 
 
 	if (s->entry_count >= ENTRIES_MAX)
 		return err_set(err, -ENOSPC, "%d paths are here already", ENTRIES_MAX);
+	if (count_of(s, h) >= ENTRIES_EACH)
+		return err_set(err, -ENOSPC, "%d paths of %s are here already", ENTRIES_EACH, h->name);
 	e = calloc(1, sizeof *e);
 	if (!e)
 		return err_set(err, -ENOMEM, "out of memory");

@@ -24,7 +24,7 @@ struct entry {
 	bool in_election;
 };
 
-enum { ENTRIES_MAX = 96, ROUTES = 256 };
+enum { ENTRIES_MAX = 96, ENTRIES_EACH = 32, ROUTES = 256 };	/* paths: in all, of one name */
 
 /* Whose MAC. */
 struct route { struct route *next; uint8_t mac[FRAME_MAC]; struct peer *peer; };

@@ -18,7 +18,7 @@
 #include "lib/scope.h"
 
 #define MS 1000000ull
-enum { TIMEOUT_MS = 10000, APART_MS = 300, ADDRESSES = 16, STACK = 512 * 1024 };
+enum { TIMEOUT_MS = 10000, APART_MS = 300, ADDRESSES = 16, STACK = 512 * 1024, LOOKUPS = 32 };
 
 struct lookup {
 	atomic_uint holders;
@@ -68,6 +68,8 @@ uint64_t backoff_next_ns(struct backoff *b)
 
 /* ---- looking a name up */
 
+static atomic_uint lookups;	/* threads that do */
+
 static void let_go(struct lookup *l)
 {
 	if (atomic_fetch_sub(&l->holders, 1) != 1)
@@ -88,6 +90,7 @@ static void *look_up(void *arg)
 	while (write(l->done, &one, sizeof one) < 0 && errno == EINTR)
 		;
 	let_go(l);
+	atomic_fetch_sub(&lookups, 1);
 	return NULL;
 }
 
@@ -97,10 +100,19 @@ static int start_thread(struct lookup *l)
 	sigset_t all, before;
 	pthread_attr_t attr;
 	pthread_t thread;
-	int rc = pthread_attr_init(&attr);
+	int rc;
 
-	if (rc)
+	/* nobody can end one that waits for a name server */
+	if (atomic_fetch_add(&lookups, 1) >= LOOKUPS) {
+		atomic_fetch_sub(&lookups, 1);
+		return -EBUSY;
+	}
+	rc = pthread_attr_init(&attr);
+
+	if (rc) {
+		atomic_fetch_sub(&lookups, 1);
 		return -rc;
+	}
 	sigfillset(&all);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK);
@@ -108,6 +120,8 @@ static int start_thread(struct lookup *l)
 	rc = pthread_create(&thread, &attr, look_up, l);
 	if (!rc)
 		pthread_setname_np(thread, "dial");
+	else
+		atomic_fetch_sub(&lookups, 1);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -rc;

@@ -18,7 +18,10 @@ uint64_t backoff_next_ns(struct backoff *b);		/* how long to wait before the nex
 struct dial;
 /* Once, never inside dial_start. fd: connected, non-blocking, the callee's; or -1: why. The dial is gone then. */
 typedef void dial_fn(void *ctx, int fd, const struct err *why);
-/* Numeric addresses need no thread; names are looked up on a short-lived one. timeout_ms: for the whole; 0: 10,000. */
+/*
+ * Numeric addresses need no thread; names are looked up on a short-lived one (-EBUSY: 32 are, of the whole
+ * process). timeout_ms: for the whole; 0: 10,000.
+ */
 int dial_start(struct loop *loop, const char *address, uint32_t timeout_ms, dial_fn *fn, void *ctx,
 	struct dial **dial, struct err *err) must_check;
 void dial_cancel(struct dial *dial);	/* NULL is fine */

@@ -85,6 +85,8 @@ int link_take_fd(struct link *link);
 /* TLS: fresh keys for what we send from the next record on. Plain: nothing. */
 void link_key_update(struct link *link);
 
+/* Has the peer's certificate been revoked, by what that context knows? */
+bool link_is_revoked(const struct link *link, const SSL_CTX *by);
 SSL *link_ssl(const struct link *link);			/* NULL when plain */
 const char *link_alpn(const struct link *link);		/* after ready; "" when there is none */
 const char *link_peer(const struct link *link);		/* "192.0.2.1:443", "unix", for people */

@@ -233,6 +233,20 @@ static int push(struct link *link)
 	return queue_len(&link->wire) ? -EAGAIN : 0;
 }
 
+bool link_is_revoked(const struct link *link, const SSL_CTX *by)
+{
+	X509 *cert = link->ssl ? SSL_get0_peer_certificate(link->ssl) : NULL;
+	X509_STORE_CTX *ctx = cert ? X509_STORE_CTX_new() : NULL;
+	bool revoked = false;
+
+	if (ctx && X509_STORE_CTX_init(ctx, SSL_CTX_get_cert_store(by), cert, SSL_get_peer_cert_chain(link->ssl)) &&
+	    X509_STORE_CTX_set_default(ctx, SSL_is_server(link->ssl) ? "ssl_client" : "ssl_server"))
+		revoked = X509_verify_cert(ctx) != 1 && X509_STORE_CTX_get_error(ctx) == X509_V_ERR_CERT_REVOKED;
+	X509_STORE_CTX_free(ctx);
+	ERR_clear_error();
+	return revoked;
+}
+
 static int handshake(struct link *link)
 {
 	const unsigned char *alpn;

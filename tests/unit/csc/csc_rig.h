@@ -127,8 +127,8 @@ static inline int asker_wait(struct asker *a)
 }
 
 /* A ticket of this authority: caller → callee net0, for relay. */
-static inline void csc_rig_ticket_of(struct pki_rig *pki, enum pki_role role, const char *caller, const char *callee, const char *relay,
-	time_t now, char text[TICKET_TEXT])
+static inline void csc_rig_ticket_of(struct pki_rig *pki, enum pki_role role, const char *caller, const char *callee,
+	const char *relay, time_t now, char text[TICKET_TEXT])
 {
 	struct ticket t = { .caller.role = role, .callee.role = PKI_HV, .nic = "net0" };
 	struct secret der = { 0 };

@@ -19,15 +19,20 @@ static bool on_nic(void *ctx, struct frame *f)
 	return true;
 }
 
-static SSL_CTX *context(struct csc_rig *r, enum pki_role role, const char *name, bool server, const char *alpn)
+static SSL_CTX *context_by(struct csc_rig *r, enum pki_role role, const char *name, bool server, const char *alpn, X509_CRL *crl)
 {
 	struct identity id = csc_rig_identity(&r->pki, role, name);
-	struct tls_config c = { .server = server, .alpn = alpn, .ca = id.ca, .cert = id.cert, .key = id.key };
+	struct tls_config c = { .server = server, .alpn = alpn, .ca = id.ca, .crl = crl, .cert = id.cert, .key = id.key };
 	SSL_CTX *tls;
 
 	CU_ASSERT_FATAL(!tls_create(&c, &tls, NULL));
 	identity_drop(&id);
 	return tls;
+}
+
+static SSL_CTX *context(struct csc_rig *r, enum pki_role role, const char *name, bool server, const char *alpn)
+{
+	return context_by(r, role, name, server, alpn, NULL);
 }
 
 /* The certificate is of whom HELLO names. */
@@ -163,6 +168,57 @@ static void test_peers(void)
 	(void)csc_rig_drop(&r.csc);
 }
 
+static bool nobody_serves(void *ctx)
+{
+	struct rig *r = ctx;
+
+	return !l2_gateway_is_active(r->a.gateway);
+}
+
+static bool first_serves(void *ctx)
+{
+	return !nobody_serves(ctx);
+}
+
+/* A fresh list of what was revoked is news for connections that are there, too, at either end. */
+static void revoked(const char *whom, bool at_gateway)
+{
+	struct csc_config c = csc_rig_config();
+	SSL_CTX *fresh[2] = { NULL };
+	X509_CRL *crl = NULL;
+	struct rig r = { 0 };
+	unsigned n;
+
+	csc_rig_setup(&r.csc, &c);
+	open_end(&r, &r.a, "dc-a", mac_a, NULL);
+	open_gate(&r, &r.a, "dc-a");
+	CU_ASSERT_FATAL(loop_until(r.csc.loop, first_serves, &r));
+	for (unsigned i = 0; i < 2; i++) {
+		if (i)
+			CU_ASSERT_FATAL(!ca_revoke(r.csc.pki.ca, whom, time(NULL), &n, NULL));
+		CU_ASSERT_FATAL(!ca_crl(r.csc.pki.ca, time(NULL), &crl, NULL));
+		fresh[i] = at_gateway ? context_by(&r.csc, PKI_LCG, "gw1", false, WIRE_ALPN, crl) :
+			context_by(&r.csc, PKI_HV, "dc-a", true, WIRE_ALPN, crl);
+		if (at_gateway)
+			l2_gateway_set_tls(r.a.gateway, fresh[i], NULL);
+		else
+			l2_server_set_tls(r.a.server, fresh[i], r.a.out, r.a.relay);
+		X509_CRL_free(crl);
+		if (!i) {
+			rig_run_ms(r.csc.loop, 50);
+			check(l2_gateway_is_active(r.a.gateway));
+		}
+	}
+	check(loop_until(r.csc.loop, nobody_serves, &r));
+	end_drop(&r.a);
+	SSL_CTX_free(fresh[0]);
+	SSL_CTX_free(fresh[1]);
+	(void)csc_rig_drop(&r.csc);
+}
+
+static void test_revoked_gateway(void) { revoked("gw1", false); }
+static void test_revoked_server(void) { revoked("dc-a", true); }
+
 /* ---- relays that break their word */
 
 struct liar { struct loop *loop; SSL_CTX *tls; int fd; struct loop_watch *watch; bool garbage; unsigned parks; };
@@ -242,6 +298,8 @@ static void test_garbage(void) { lies(true); }
 
 static const struct test tests[] = {
 	{ "servers among themselves, by a relay", test_peers },
+	{ "a gateway that is revoked", test_revoked_gateway },
+	{ "a server that is revoked", test_revoked_server },
 	{ "a relay that ends what it parked", test_ends },
 	{ "a relay that says garbage to what it parked", test_garbage },
 	{ NULL },

@@ -93,7 +93,7 @@ static void test_loss(void)
 	check_eq(w.lapses, 0);
 }
 
-/* Calm: the shortest leases. A pause: 800 ms at once after it. A path that became long: what it needs, before the old leases end. */
+/* Calm: the shortest leases. A pause: 800 ms at once after it. A path that became long: what it needs, within two seconds. */
 static void test_pause(void)
 {
 	struct roundtrip r = { 0 };

@@ -18,8 +18,21 @@ static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0
 static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-struct end { struct l2_server *server; unsigned frames, carriers, moved, mtu; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
-struct gate { struct l2_gateway *gateway; unsigned frames, changes, moved; bool active, leaves; struct shim *shim; struct rig *rig; };
+struct end {
+	struct l2_server *server;
+	unsigned frames, carriers, moved, mtu;
+	bool carrier, full;
+	uint8_t last[2048];
+	size_t len;
+	int refuse;
+};
+struct gate {
+	struct l2_gateway *gateway;
+	unsigned frames, changes, moved;
+	bool active, leaves;
+	struct shim *shim;
+	struct rig *rig;
+};
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
 static bool on_nic(void *ctx, struct frame *f)
@@ -534,11 +547,9 @@ static int dial(struct rig *r)
 	return fd;
 }
 
-static int hello_by(struct rig *r, const char *role, unsigned lane, unsigned lanes, int attempt)
+static int say_hello(struct rig *r, const struct hello *h)
 {
-	struct hello h = { .gateway = !strcmp(role, "lcg"), .name = "gw7", .instance = "i", .way = "direct", .server = "dc-a",
-		.nic = "net0", .segment = "office", .from_nic = "net0", .lane = lane, .lanes = lanes, .attempt = attempt };
-	json_t *json = hello_make(&h);
+	json_t *json = hello_make(h);
 	char *text = json_dumps(json, JSON_COMPACT);
 	uint8_t header[WIRE_HEADER];
 	int fd = dial(r);
@@ -549,6 +560,14 @@ static int hello_by(struct rig *r, const char *role, unsigned lane, unsigned lan
 	free(text);
 	json_decref(json);
 	return fd;
+}
+
+static int hello_by(struct rig *r, const char *role, unsigned lane, unsigned lanes, int attempt)
+{
+	struct hello h = { .gateway = !strcmp(role, "lcg"), .name = "gw7", .instance = "i", .way = "direct", .server = "dc-a",
+		.nic = "net0", .segment = "office", .from_nic = "net0", .lane = lane, .lanes = lanes, .attempt = attempt };
+
+	return say_hello(r, &h);
 }
 
 struct reading { int fd; char text[4096]; size_t len; bool ended; };
@@ -634,6 +653,51 @@ static void test_beat_flood(void)
 	teardown(&r);
 }
 
+static void test_peers_flood(void)
+{
+	static const uint8_t peers[] = { 2, 0, 0, WIRE_PEERS, '{', '}' };
+	struct rig r;
+	int fd;
+
+	setup(&r);
+	fd = hello_by(&r, "lcg", 0, 1, 1);
+	answered(&r, fd);
+	for (unsigned i = 0; i < 300; i++)
+		CU_ASSERT_FATAL(send(fd, peers, sizeof peers, MSG_NOSIGNAL) == sizeof peers);
+	ends_with(&r, fd, "");
+	check(counters_of(&r.a).peers_ignored <= 130);
+	teardown(&r);
+}
+
+/* One that calls itself another each time leaves room for others. */
+static void test_one_takes_all(void)
+{
+	struct hello h = { .gateway = true, .name = "gw7", .way = "direct", .server = "dc-a", .nic = "net0", .segment = "office",
+		.lanes = 1 };
+	struct rig r;
+	int fd[40];
+
+	setup(&r);
+	for (unsigned i = 0; i < 40; i++) {
+		char instance[8];
+
+		snprintf(instance, sizeof instance, "%u", i);
+		h.instance = instance;
+		fd[i] = say_hello(&r, &h);
+		if (i < 32)
+			answered(&r, fd[i]);
+		else
+			ends_with(&r, fd[i], "32 paths of gw7 are here already");
+	}
+	h.name = "gw8";
+	h.instance = "0";
+	fd[32] = say_hello(&r, &h);
+	answered(&r, fd[32]);
+	for (unsigned i = 0; i <= 32; i++)
+		close(fd[i]);
+	teardown(&r);
+}
+
 static bool was_called(void *ctx) { return counters_of(&((struct rig *)ctx)->a).calls; }
 
 static uint64_t cpu_ms(void)
@@ -703,6 +767,8 @@ static const struct test tests[] = {
 	{ "callers that disagree with themselves, or are unknown", test_strange_callers },
 	{ "a flood of beats", test_beat_flood },
 	{ "no descriptor for a caller", test_no_descriptors },
+	{ "a flood of introductions", test_peers_flood },
+	{ "one that takes all places", test_one_takes_all },
 	{ "callers that say nothing", test_silent_callers },
 	{ NULL },
 };

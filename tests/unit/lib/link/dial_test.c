@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Connections over the loopback: by number, by name, with addresses that do not answer; pauses; who may be dialled. */
 #include "lib/link/dial.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -157,6 +158,44 @@ static void is_cancelled(void)
 	dial_cancel(NULL);
 }
 
+static unsigned threads(void)
+{
+	unsigned n = 0;
+	DIR *d = opendir("/proc/self/task");
+
+	CU_ASSERT_FATAL(d != NULL);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n - 2;
+}
+
+/* A thread that looks a name up cannot be ended: whoever dials and cancels does not make them more and more. */
+static void looks_few_up_at_once(void)
+{
+	unsigned before = threads(), most = 0, ok = 0;
+	struct caller c;
+	struct err err;
+
+	setup(&c);
+	for (unsigned i = 0; i < 2000; i++) {
+		int rc = dial_start(c.loop, "no-such-host.invalid:1", 0, on_dial, &c, &c.dial, &err);
+		unsigned now = i % 10 ? 0 : threads();
+
+		ok += !rc;
+		if (rc)
+			check_eq(rc, -EBUSY);
+		most = now > most ? now : most;
+		dial_cancel(c.dial);
+	}
+	c.dial = NULL;
+	check(ok >= 32);
+	if (most > before + 40)
+		suite_note("%u threads", most);
+	check(most <= before + 40);	/* a few may have done their work and not ended yet */
+	drop(&c);
+}
+
 static void refuses_what_is_no_address(void)
 {
 	static const struct { const char *address, *text; } bad[] = {
@@ -233,6 +272,7 @@ static const struct test tests[] = {
 	{ "gives up", gives_up },
 	{ "says that a name is unknown", says_that_a_name_is_unknown },
 	{ "is cancelled", is_cancelled },
+	{ "looks few names up at once", looks_few_up_at_once },
 	{ "refuses what is no address", refuses_what_is_no_address },
 	{ "refuses to listen where it cannot", refuses_to_listen_where_it_cannot },
 	{ "pauses grow", pauses_grow },
