@@ -29,6 +29,7 @@ struct credentials {
 	struct loop_watch *watch;
 	struct loop_timer *timer;
 	struct backoff pause;
+	bool refused;			/* the token is no good, and asking again makes it no better */
 	struct err why;			/* the last failure, or none */
 };
 
@@ -73,6 +74,7 @@ static int use(struct credentials *c, struct identity *id, struct err *err)
 	c->tls = tls;
 	c->id = *id;
 	c->why = (struct err){ .code = 0 };
+	c->refused = false;
 	backoff_reset(&c->pause);
 	c->config.changed(c->config.ctx);
 	return 0;
@@ -111,15 +113,26 @@ static void look_when_due(struct credentials *c)
 	look_again(c, (uint64_t)(in < 1 ? 1 : in > LOOK_MAX_S ? LOOK_MAX_S : in) * SECOND);
 }
 
+/* A token that was used, has expired, or is another server's stays so. A certificate that runs may be allowed again. */
+static bool is_final(const struct credentials *c, int code)
+{
+	return !c->id.cert && c->config.token && (code == -EPERM || code == -EKEYEXPIRED);
+}
+
 static void failed(struct credentials *c, const struct err *err)
 {
 	c->why = *err;
+	c->refused = is_final(c, err->code);
+	stop_asking(c);
 	if (c->id.cert)
 		log_warn("the certificate of hv/%s cannot be renewed: %s", c->config.server, err->text);
 	else
-		log_error("no certificate for hv/%s, so its links stay down: %s", c->config.server, err->text);
-	stop_asking(c);
-	look_again(c, backoff_next_ns(&c->pause));
+		log_error("no certificate for hv/%s, so its links stay down: %s%s", c->config.server, err->text,
+			  c->refused ? "; with a fresh token, `hull server net-retry` asks again" : "");
+	if (c->refused)
+		loop_timer_disarm(c->timer);
+	else
+		look_again(c, backoff_next_ns(&c->pause));
 }
 
 static int take_answer(struct credentials *c, struct err *err)
@@ -213,6 +226,18 @@ static void on_time(void *ctx)
 		begin(c);
 	else
 		look_when_due(c);
+}
+
+int credentials_retry(struct credentials *c, struct err *err)
+{
+	if (c->watch)
+		return err_set(err, -EBUSY, "the certificate is being asked for already");
+	if (!due(c))
+		return err_set(err, -EALREADY, "the certificate is valid, and not due to be renewed");
+	c->refused = false;
+	backoff_reset(&c->pause);
+	begin(c);
+	return 0;
 }
 
 /* ---- who calls */
@@ -332,7 +357,7 @@ const struct credentials_tls *credentials_tls(const struct credentials *c)
 json_t *credentials_status(const struct credentials *c)
 {
 	time_t until = c->id.cert ? cert_until(c->id.cert) : 0;
-	const char *state = !until ? "none" : time(NULL) < until ? "valid" : "expired";
+	const char *state = c->refused ? "refused" : !until ? "none" : time(NULL) < until ? "valid" : "expired";
 
 	return json_pack("{ss sI ss}", "state", state, "until", (json_int_t)until, "text", c->why.text);
 }

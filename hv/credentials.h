@@ -41,5 +41,10 @@ const struct credentials_tls *credentials_tls(const struct credentials *c);
  * the server that it answers as. -EPERM, -EACCES, -EEXIST, ticket_verify's and tls_peer's.
  */
 int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err) must_check;
-/* {"state": "none"|"valid"|"expired", "until": seconds since 1970, "text": the last failure}; NULL: out of memory */
+/*
+ * Ask at once. A token that was refused (used, expired, another server's) is asked for again only so: the place that it is read from may
+ * have a fresh one. -EBUSY, -EALREADY: nothing is due.
+ */
+int credentials_retry(struct credentials *c, struct err *err) must_check;
+/* {"state": "none"|"refused"|"valid"|"expired", "until": seconds since 1970, "text": the last failure}; NULL: out of memory */
 json_t *credentials_status(const struct credentials *c);

@@ -38,5 +38,6 @@ json_t *mgmt_rotation_json(const struct rotation *r);	/* null when there is noth
 
 /* ---- network (net.c): a control_verb's run */
 int mgmt_net(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err) must_check;
+int mgmt_net_retry(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err) must_check;
 
 extern const struct control_verb mgmt_verbs[];		/* verbs.c; ctx: the machine */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The request `net`: NICs, their wires and links. */
+/* The requests `net`: NICs, their wires and links; and `net-retry`. */
 #include <errno.h>
 #include <string.h>
 #include "hv/machine.h"
@@ -86,5 +86,17 @@ int mgmt_net(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struc
 	}
 	*ok = json_pack("{so so}", "nics", nics, "certificate",
 		m->wires.credentials ? credentials_status(m->wires.credentials) : json_null());
+	return *ok ? 0 : err_set(err, -ENOMEM, "out of memory");
+}
+
+int mgmt_net_retry(void *ctx, uint64_t conn, const json_t *request, json_t **ok, struct err *err)
+{
+	struct machine *m = ctx;
+	int r = m->wires.credentials ? credentials_retry(m->wires.credentials, err) :
+		err_set(err, -ENOENT, "no NIC of this server ends in an L2 link");
+
+	if (r)
+		return r;
+	*ok = credentials_status(m->wires.credentials);
 	return *ok ? 0 : err_set(err, -ENOMEM, "out of memory");
 }

@@ -218,6 +218,7 @@ const struct control_verb mgmt_verbs[] = {
 	{ "status", do_status },
 	{ "volumes", do_volumes },
 	{ "net", mgmt_net },
+	{ "net-retry", mgmt_net_retry },
 	{ "volume-rotate", do_rotate },
 	{ "volume-rotate-stop", do_rotate_stop },
 	{ "snapshot-create", do_snapshot_create },

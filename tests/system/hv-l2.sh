@@ -63,7 +63,7 @@ gateway() {	# NAME DEVICE PORT [no-tickets]; PORT of a relay: relay:PORT
 
 	[ "$3" = "${3#relay:}" ] || way=relay
 	: >"$work/$1.out"
-	"$work/gateway" "$work/id-$1" "$address" web01 net0 office $way "127.0.0.1:${3#relay:}" "$2" ${4:+"$4"} >"$work/$1.out" 2>"$work/$1.log" &
+	KEYLOG=$work/$1.keys "$work/gateway" "$work/id-$1" "$address" web01 net0 office $way "127.0.0.1:${3#relay:}" "$2" ${4:+"$4"} >"$work/$1.out" 2>"$work/$1.log" &
 	gateways[$1]=$!
 }
 active() { [ "$(tail -n 1 "$work/$1.out" 2>/dev/null)" = active ]; }
@@ -101,6 +101,15 @@ wait_for 30 net '.certificate.text | contains("this server is hv/web01")'
 verdict "another server's token gives no link, and the server runs" $? "$("$hull" server net "$sock")"
 net '.nics[0].l2.link == null and .nics[0].carrier == false'
 verdict "nothing listens then" $? "$("$hull" server net "$sock")"
+net '.certificate.state == "refused"' && grep -q 'hull server net-retry' "$work/hv.log"
+verdict "a refused token is not asked for again by itself" $? "$("$hull" server net "$sock")"
+"$hull" server net-retry "$sock" 2>>"$work/log"
+wait_for 20 net '.certificate.state == "refused" and (.certificate.text | contains("unknown, used"))'
+verdict "when told to, it is, and refused" $? "$("$hull" server net "$sock")"
+token hv web01
+"$hull" server net-retry "$sock" 2>>"$work/log"
+wait_for 20 net '.certificate.state == "valid" and .nics[0].l2.link != null'
+verdict "a fresh one in its place gives the link" $? "$("$hull" server net "$sock")"
 stop $hv
 
 # ---- by token
@@ -208,6 +217,22 @@ else
 	verdict "a gateway serves" $? "$(say "$work/gw2.log") $(say "$work/hv.log")"
 	found=$("$work/key-leak" stray "$work/scalar" "$work/scalar.le" -- "pid:$hv")
 	verdict "after handshakes, too" $? "$found"
+	awk '/_TRAFFIC_SECRET_0/ && !/EARLY/ { print $3 }' "$work/gw2.keys" | tail -n 4 >"$work/hex"
+	secrets=()
+	while read -r hex; do
+		secrets+=("$work/secret${#secrets[@]}")
+		xxd -r -p <<<"$hex" >"${secrets[-1]}"
+	done <"$work/hex"
+	[ ${#secrets[@]} -eq 4 ]
+	verdict "two lanes' secrets of both directions are known" $? "${#secrets[@]}"
+	"$work/key-leak" scan "${secrets[@]}" -- "pid:$hv" >/dev/null
+	verdict "control: the links' secrets are in hull-hv" $(($? != 1)) "the search did not find them"
+	found=$("$work/key-leak" scan "${secrets[@]}" "$work/scalar" "$work/scalar.le" -- "pid:$lma" "$work/hv.log" "$work/lma.log" "$work/audit" "$work/gw2.log")
+	verdict "and the key and they nowhere else: management application, logs" $? "$found"
+	"$hull" server net "$sock" --json >"$work/out" && "$hull" server net "$sock" net0 >>"$work/out"
+	found=$("$work/key-leak" scan "${secrets[@]}" "$work/scalar" "$work/scalar.le" -- "$work/out")
+	verdict "nor in what the control socket says" $? "$found"
+	"$work/key-leak" stray "${secrets[@]}" -- "pid:$hv" >"$work/stray" || echo "NOTE hv-l2: traffic secrets in memory that is not locked: $(wc -l <"$work/stray")"
 fi
 stop $hv SEGV
 core=$(find . -maxdepth 1 -name 'core*' -newer "$work/placement" -type f | head -n 1)

@@ -121,6 +121,15 @@ static void open_tap(const char *name)
 
 /* ---- the whole */
 
+/* What the links' secrets are, for a test that looks for them elsewhere. */
+static void on_secret(const SSL *ssl, const char *line)
+{
+	FILE *f = fopen(getenv("KEYLOG"), "ae");
+
+	if (!f || fprintf(f, "%s\n", line) < 0 || fclose(f))
+		die("KEYLOG", strerror(errno));
+}
+
 static void start(bool relay, const char *segment, const char *address, bool tickets)
 {
 	static const struct l2_gateway_ops ops = { .frame = on_frame, .active = on_active };
@@ -132,6 +141,8 @@ static void start(bool relay, const char *segment, const char *address, bool tic
 
 	if (cert_id(g.id.cert, &who, &err) || tls_create(&tls, &c.tls, &err))
 		die("identity", err.text);
+	if (getenv("KEYLOG"))
+		SSL_CTX_set_keylog_callback(c.tls, on_secret);
 	tls.alpn = RELAY_ALPN;
 	if (tls_create(&tls, &c.tls_relay, &err))
 		die("identity", err.text);

@@ -45,7 +45,7 @@ _hull()
 	2,pki,* | 3,help,pki) words="allow ca crl deny enrol init issue list renew revoke token" ;;
 	2,gateway,* | 3,help,gateway) words="counters reload status" ;;
 	2,relay,* | 3,help,relay) words="status" ;;
-	2,server,* | 3,help,server) words="disks limit net power rotate rotate-stop snapshot status volumes" ;;
+	2,server,* | 3,help,server) words="disks limit net net-retry power rotate rotate-stop snapshot status volumes" ;;
 	3,server,snapshot) words="create drop" ;;
 	2,volume,* | 3,help,volume) words="addkey backup-header close export format import info open restore-header rmkey roll-back rotate" ;;
 	3,keys,server | 3,keys,volume) words="add remove" ;;

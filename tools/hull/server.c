@@ -177,6 +177,15 @@ static int run_net(const struct command *self, int argc, char **argv)
 	return simple(argv[1], request, json, server_show_net);
 }
 
+static int run_net_retry(const struct command *self, int argc, char **argv)
+{
+	int n = command_arguments(self, argc, argv, NULL);
+
+	if (n != 1)
+		return n < 0 ? HULL_TROUBLE : command_usage(self);
+	return simple(argv[1], json_pack("{ss}", "do", "net-retry"), false, NULL);
+}
+
 /* ---- rotation: an answer, then events until it ends */
 
 struct follow { int fd; size_t len; uint8_t in[CTL_HEADER + CTL_MAX]; };
@@ -364,6 +373,8 @@ const struct command server_commands[] = {
 	{ "server volumes", "SOCKET [--json]", "list volumes, their rotations and snapshots", SOCKET_HELP, run_look },
 	{ "server net", "SOCKET [NIC] [--json]", "show NICs, what they end in, and how their links are",
 		"With NIC every counter of its link, and the other servers that it reaches directly.\n" SOCKET_HELP, run_net },
+	{ "server net-retry", "SOCKET", "ask for the certificate of L2 links again",
+		"After a token was refused: when a fresh one stands where the placement's lma.token says.\n" SOCKET_HELP, run_net_retry },
 	{ "server rotate", "SOCKET VOLUME [--json]", "rotate a volume's key while the server runs, or join a rotation",
 		"Shows progress until it ends; interrupting this command leaves the rotation running. With --json one object a line.\n"
 		"Exit status: 0 done, 2 stopped or trouble.", run_rotate },
