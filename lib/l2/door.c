@@ -9,6 +9,7 @@
 #include "lib/link/dial.h"
 #include "lib/link/relay.h"
 #include "lib/log.h"
+#include "lib/rest.h"
 #include "lib/scope.h"
 
 enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 10000, ACCEPTS_A_ROUND = 16 };
@@ -46,6 +47,7 @@ struct door {
 	int listener;
 	uint16_t port;
 	struct loop_watch *watch;
+	struct rest *rest;
 	struct waiting *waiting;
 	unsigned waiting_count;
 	struct door_counters counters;
@@ -163,8 +165,11 @@ static void on_accept(void *ctx, int listener, uint32_t events)
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
+			int code = errno;
+
 			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
 				log_limited(LOG_ERROR, "l2 %s %s: accept: %s", d->server, d->nic, strerror(errno));
+			rest_after(d->rest, code);
 			return;
 		}
 		let_in(d, fd);
@@ -177,6 +182,8 @@ static int listen_on(struct door *d, const char *address, struct err *err)
 
 	if (!rc && (rc = loop_watch_add(d->loop, d->listener, EPOLLIN, on_accept, d, &d->watch)))
 		return err_set(err, rc, "cannot wait for connections: %s", strerror(-rc));
+	if (!rc && (rc = rest_create(d->loop, d->watch, &d->rest)))
+		return err_set(err, rc, "out of memory");
 	return rc;
 }
 
@@ -321,6 +328,7 @@ void door_free(struct door *d)
 		lane_free(d->waiting->lane);
 		waiting_free(d->waiting);
 	}
+	rest_free(d->rest);
 	loop_watch_remove(d->watch);
 	scope_close(&d->listener);
 	SSL_CTX_free(d->tls_server);
