@@ -106,7 +106,7 @@ static int tell(struct introductions *p, struct nic *n, const struct pair *fresh
 			if ((pair->told || pair == fresh) && (pair->caller == n || pair->callee == n))
 				json_array_append_new(list, describe(pair->caller == n ? pair->callee : pair->caller,
 					pair == fresh && pair->caller == n ? fresh : NULL));
-	o = json_pack("{s:o}", "peers", list);
+	o = json_pack("{s:o s:i}", "peers", list, "mtu", nic_port(n) ? (int)segment_port_mtu(nic_port(n)) : 0);
 	rc = o ? l2_gateway_send_peers(nic_l2(n), o) : -ENOMEM;
 	json_decref(o);
 	return rc;

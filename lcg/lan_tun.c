@@ -3,9 +3,12 @@
 #include <errno.h>
 #include <linux/if_tun.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
+#include <unistd.h>
 #include "lcg/lan_priv.h"
+#include "lib/l2/burst.h"
 #include "lib/log.h"
 
 #ifndef TUN_F_USO4	/* Linux 6.2 */
@@ -13,30 +16,46 @@
 #define TUN_F_USO6 0x40
 #endif
 
-struct tun { uint8_t buf[LAN_HEADROOM + FRAME_MAX]; };
+struct tun { struct burst burst; uint8_t buf[LAN_HEADROOM + FRAME_MAX]; };
+
+/* One frame: its length, 0 it was nothing, or -EAGAIN: that was all. */
+static ssize_t read_frame(struct lan *lan, struct tun *t)
+{
+	struct frame f = { .data = t->buf + LAN_HEADROOM };
+	uint8_t *at = f.data - sizeof f.hdr;	/* one piece: the kernel copies it faster than two */
+	ssize_t n = read(lan->fd, at, sizeof f.hdr + FRAME_MAX);
+
+	if (n < 0)
+		return lan_read_failed(lan, -errno) ? -EAGAIN : 0;
+	if ((size_t)n < sizeof f.hdr + FRAME_MIN) {
+		lan->counters.drop_short++;
+		return 0;
+	}
+	memcpy(&f.hdr, at, sizeof f.hdr);
+	f.len = (size_t)n - sizeof f.hdr;
+	lan_deliver(lan, &f);
+	return (ssize_t)f.len;
+}
 
 static void receive(void *ctx, int fd, uint32_t events)
 {
 	struct lan *lan = ctx;
 	struct tun *t = lan->state;
+	struct burst burst = t->burst;
+	size_t bytes = 0;
+	unsigned i;
 
-	for (unsigned i = 0; i < LAN_BURST; i++) {
-		struct frame f = { .data = t->buf + LAN_HEADROOM };
-		struct iovec iov[2] = { { &f.hdr, sizeof f.hdr }, { f.data, FRAME_MAX } };
-		ssize_t n = readv(fd, iov, 2);
+	for (i = 0; i < LAN_BURST && bytes < LAN_BURST_BYTES && burst_goes_on(&burst, i); i++) {
+		ssize_t n = read_frame(lan, t);
 
-		if (n < 0) {
-			if (lan_read_failed(lan, -errno))
-				return;
-			continue;
-		}
-		if ((size_t)n < sizeof f.hdr + FRAME_MIN) {
-			lan->counters.drop_short++;
-			continue;
-		}
-		f.len = (size_t)n - sizeof f.hdr;
-		lan_deliver(lan, &f);
+		if (n < 0)
+			break;
+		bytes += (size_t)n;
 	}
+	lan_end_batch(lan);
+	burst_end(&burst, i);
+	if (lan->state)		/* a device that is gone lost it */
+		t->burst = burst;
 }
 
 static int configure(struct lan *lan, struct err *err)
@@ -64,6 +83,7 @@ int lan_tun_start(struct lan *lan, struct err *err)
 	lan->state = malloc(sizeof(struct tun));
 	if (!lan->state)
 		return err_set(err, -ENOMEM, "%s: out of memory", lan->config.device);
+	((struct tun *)lan->state)->burst = (struct burst){ 0 };
 	return lan_watch(lan, receive, err);
 }
 

@@ -91,7 +91,7 @@ static void on_active(void *ctx, bool active)
 
 	n->active = active;
 	if (n->port) {
-		segment_port_set_mtu(n->port, l2_gateway_mtu(n->link));
+		segment_port_set_nic_mtu(n->port, l2_gateway_mtu(n->link));
 		segment_port_set_active(n->port, active, loop_now_ns());
 	}
 	n->announced = 1;	/* the first with set_active */
@@ -99,6 +99,11 @@ static void on_active(void *ctx, bool active)
 		loop_timer_arm(n->announce, loop_now_ns() + ANNOUNCE_MS * 1000000ull);
 	else
 		loop_timer_disarm(n->announce);
+}
+
+static void on_moved(void *ctx)
+{
+	filter_resume(((struct nic *)ctx)->filter);
 }
 
 static void send_frame(void *ctx, struct frame *f)
@@ -144,7 +149,7 @@ static unsigned ways(const struct nic *n)
 
 static int make_link(struct nic *n, struct trust *trust, struct err *err)
 {
-	static const struct l2_gateway_ops ops = { .frame = on_frame, .active = on_active };
+	static const struct l2_gateway_ops ops = { .frame = on_frame, .active = on_active, .moved = on_moved };
 	struct l2_gateway_config c = { .gateway = n->gateway, .server = n->config.server, .nic = n->config.nic, .segment = n->segment,
 		.direct = n->direct, .lanes = n->config.lanes, .priority = n->priority };
 	unsigned lanes = n->config.lanes ? n->config.lanes : LANES;
@@ -236,7 +241,7 @@ int nic_plug(struct nic *n, struct segment *segment, struct err *err)
 		return rc;
 	segment_remove_port(n->port);
 	n->port = port;
-	segment_port_set_mtu(port, l2_gateway_mtu(n->link));
+	segment_port_set_nic_mtu(port, l2_gateway_mtu(n->link));
 	segment_port_set_active(port, n->active, loop_now_ns());
 	return 0;
 }

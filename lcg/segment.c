@@ -416,11 +416,13 @@ void segment_set_mtu(struct segment *s, uint32_t mtu)
 			filter_set_mtu(s->port[i]->filter, mtu, s->port[i]->mtu);
 }
 
-void segment_port_set_mtu(struct segment_port *p, uint32_t mtu)
+void segment_port_set_nic_mtu(struct segment_port *p, uint32_t mtu)
 {
 	p->mtu = mtu;
 	filter_set_mtu(p->filter, p->segment->mtu, mtu);
 }
+
+uint32_t segment_port_mtu(const struct segment_port *port) { return port->segment->mtu; }
 
 void segment_free(struct segment *s)
 {

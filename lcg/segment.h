@@ -60,7 +60,8 @@ void segment_set(struct segment *segment, const struct segment_config *config, c
 /* The LAN's MTU, for the filters; 0: not known. */
 void segment_set_mtu(struct segment *segment, uint32_t mtu);
 /* That of a server's NIC. */
-void segment_port_set_mtu(struct segment_port *port, uint32_t mtu);
+void segment_port_set_nic_mtu(struct segment_port *port, uint32_t mtu);
+uint32_t segment_port_mtu(const struct segment_port *port);	/* of its segment; 0: not known */
 
 /* A server's NIC: where its frames go. filter stays the caller's and outlives the port. */
 typedef void segment_send_fn(void *ctx, struct frame *f);

@@ -100,9 +100,10 @@ static json_t *gateway_numbers(struct gateway *g)
 static json_t *lan_numbers(const struct attachment *a)
 {
 	const struct lan_counters *c = lan_counters(a->lan);
-	json_t *o = json_pack("{s:s s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames", (json_int_t)c->in.frames,
+	json_t *o = json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I}", "name", lan_config(a->lan)->name, "in_frames", (json_int_t)c->in.frames,
 		"in_bytes", (json_int_t)c->in.bytes, "out_frames", (json_int_t)c->out.frames, "out_bytes", (json_int_t)c->out.bytes,
-		"segmented_here", (json_int_t)c->software, "carrier_changes", (json_int_t)c->carrier_changes);
+		"coalesced_here", (json_int_t)c->coalesced, "segmented_here", (json_int_t)c->software, "carrier_changes",
+		(json_int_t)c->carrier_changes);
 	struct drops drops = { 0 };
 
 	lan_drops(a, &drops);

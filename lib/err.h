@@ -12,7 +12,7 @@
 
 struct err {
 	int code;	/* 0 or -errno, the last one set */
-	char text[480];	/* one line, no newline, always terminated */
+	char text[480];	/* one line of UTF-8, no control characters, always terminated */
 };
 
 /* Write the message and return code (which must be < 0), so that `return err_set(e, -EINVAL, …)` reads well.

@@ -38,19 +38,23 @@ void log_at(enum log_level level, const char *fmt, ...)
 	int saved = errno;
 	char line[1024];
 	va_list ap;
-	int n, m;
+	int n, m, begin;
 
 	if (!log_enabled(level))
 		return;
 	n = snprintf(line, sizeof line, "%s: %s: ", program, names[level]);
 	if (n < 0 || (size_t)n >= sizeof line - 2)
 		return;
+	begin = n;
 	va_start(ap, fmt);
 	m = vsnprintf(line + n, sizeof line - (size_t)n - 1, fmt, ap);
 	va_end(ap);
 	if (m < 0)
 		return;
 	n += m < (int)sizeof line - n - 2 ? m : (int)sizeof line - n - 2;
+	for (int i = begin; i < n; i++)		/* names that peers chose end no line and drive no terminal */
+		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+			line[i] = '?';
 	line[n++] = '\n';
 	if (write(STDERR_FILENO, line, (size_t)n) < 0) {
 		/* nowhere left to say it */

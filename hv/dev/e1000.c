@@ -381,6 +381,7 @@ int e1000_create(struct e1000 **nic, const struct env_pci *env, struct clock *cl
 	n->clock = clock;
 	n->port = port;
 	n->itr_timer = (struct clock_timer){ .fire = itr_fire, .ctx = n };
+	e1000_tx_init(n);
 	e1000_link_init(n);
 	e1000_eeprom_init(&n->eeprom, env);
 	pci_dev_init(&n->pci, env->name, &id, &pci_ops, n);
@@ -402,6 +403,7 @@ void e1000_free(struct e1000 *n)
 	net_port_connect(n->port, NULL, NULL);
 	clock_disarm(n->clock, &n->itr_timer);
 	clock_disarm(n->clock, &n->link_timer);
+	clock_disarm(n->clock, &n->tx_timer);
 	free(n);
 }
 

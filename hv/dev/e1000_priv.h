@@ -67,7 +67,7 @@ struct e1000_context {
 /* The frame that transmit descriptors are adding up to. */
 struct e1000_tx {
 	struct e1000_context plain, tso;
-	uint32_t len;
+	uint32_t len, round;		/* bytes of the frame, of the round */
 	uint8_t popts;
 	bool started, segment, legacy_sum, fcs, tag, bad;
 	uint8_t css, cso;
@@ -85,7 +85,7 @@ struct e1000 {
 	uint32_t io_addr;		/* IOADDR */
 	struct e1000_eeprom eeprom;
 	struct e1000_tx tx;
-	struct clock_timer itr_timer, link_timer;
+	struct clock_timer itr_timer, link_timer, tx_timer;
 	uint64_t asserted_ns;		/* when INTA last rose */
 	bool throttled;			/* asserted_ns is valid */
 	bool line;			/* level of INTA */
@@ -104,7 +104,8 @@ void e1000_count64(struct e1000 *n, unsigned low, uint32_t by);
 /* Packet count by size, first register of six; len with FCS. */
 void e1000_count_size(struct e1000 *n, unsigned first, size_t len);
 
-void e1000_tx_run(struct e1000 *n);	/* TDT or TCTL were written */
+void e1000_tx_init(struct e1000 *n);
+void e1000_tx_run(struct e1000 *n);	/* TDT or TCTL were written; a long ring is taken in rounds */
 void e1000_tx_reset(struct e1000 *n);
 /* A frame from the wire. False: no room. */
 bool e1000_rx_frame(struct e1000 *n, const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len);

@@ -300,7 +300,7 @@ bool e1000_rx_frame(struct e1000 *n, const struct virtio_net_hdr_v1 *hdr, const 
 	}
 	wanted = accept(&rx, frame, len);
 	fits = longest + E1000_FCS <= (n->reg[R_RCTL] & RCTL_LPE ? LONGEST : LONG);
-	if (wanted && fits && !has_room(n, segments, longest < NET_ETH_MIN ? NET_ETH_MIN : longest))
+	if (wanted && fits && (n->want_resume || !has_room(n, segments, longest < NET_ETH_MIN ? NET_ETH_MIN : longest)))
 		return false;
 	e1000_count(n, R_TPR, 1);
 	e1000_count64(n, R_TORL, (uint32_t)len + E1000_FCS);

@@ -12,8 +12,22 @@ enum { TYPE_CONTEXT = 0, TYPE_DATA = 1 };
 
 struct desc { uint64_t addr; uint32_t cmd, opts; };
 
+/* Descriptors that one round looks at. */
+enum { ROUND_DESCS = 1024 };
+
+static void on_timer(void *ctx)
+{
+	e1000_tx_run(ctx);
+}
+
+void e1000_tx_init(struct e1000 *n)
+{
+	n->tx_timer = (struct clock_timer){ .fire = on_timer, .ctx = n };
+}
+
 void e1000_tx_reset(struct e1000 *n)
 {
+	clock_disarm(n->clock, &n->tx_timer);
 	n->tx = (struct e1000_tx){ 0 };
 }
 
@@ -202,6 +216,7 @@ static void add(struct e1000 *n, const struct desc *d)
 {
 	struct e1000_tx *t = &n->tx;
 	bool extended = d->cmd & CMD_DEXT;
+	uint32_t len = d->cmd & (extended ? 0xfffff : 0xffff);
 
 	if (!t->started) {
 		t->started = true;
@@ -218,7 +233,8 @@ static void add(struct e1000 *n, const struct desc *d)
 		t->cso = (uint8_t)(d->cmd >> 16);
 		t->css = (uint8_t)(d->opts >> 8);
 	}
-	append(n, d->addr, d->cmd & (extended ? 0xfffff : 0xffff));
+	t->round += len;
+	append(n, d->addr, len);
 	if (!(d->cmd & CMD_EOP))
 		return;
 	finish(n);
@@ -267,12 +283,16 @@ void e1000_tx_run(struct e1000 *n)
 	}
 	if (r.head == r.tail)
 		return;
-	/* head and tail are inside the ring, so this ends after less than one round. */
-	while (r.head != r.tail) {
+	n->tx.round = 0;
+	for (unsigned i = 0; r.head != r.tail && i < ROUND_DESCS && n->tx.round < NET_ROUND_BYTES; i++) {
 		if (step(n, r.base + (uint64_t)r.head * E1000_DESC))
 			causes |= ICR_TXDW;
 		r.head = r.head + 1 == r.count ? 0 : r.head + 1;
 	}
 	n->reg[R_TDH] = r.head;
+	if (r.head != r.tail) {
+		causes &= ~(uint32_t)ICR_TXQE;
+		clock_arm(n->clock, &n->tx_timer, clock_now(n->clock));
+	}
 	e1000_raise(n, causes);
 }

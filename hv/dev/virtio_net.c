@@ -171,6 +171,8 @@ static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *
 		n->stats.rx_filtered++;
 		return true;
 	}
+	if (n->full & BIT(pair))
+		return false;
 	h.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
 	if (!(n->guest_offloads & BIT64(VIRTIO_NET_F_GUEST_CSUM)))
 		h.flags = 0;
@@ -182,6 +184,7 @@ static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *
 	case WAIT:
 		n->stats.rx_waits++;
 		n->starved |= BIT(pair);
+		n->full |= BIT(pair);
 		return false;
 	case TOO_BIG:
 		n->stats.rx_too_big++;
@@ -197,7 +200,7 @@ void virtio_net_resume(struct virtio_net *n)
 {
 	if (n->batch)
 		return;
-	n->starved = 0;
+	n->starved = n->full = 0;
 	n->batch = true;
 	net_port_resume(n->port);
 	n->batch = false;
@@ -297,6 +300,7 @@ static void drain(struct virtio_net *n, unsigned queue)
 {
 	struct virtio_ring *r = virtio_pci_ring(&n->virtio, queue);
 	unsigned budget = QUEUE_SIZE;
+	uint64_t bytes = 0;
 
 	if (!r)
 		return;
@@ -307,6 +311,8 @@ static void drain(struct virtio_net *n, unsigned queue)
 		for (; budget && virtio_pci_pop(&n->virtio, queue, &c); budget--, c = chain_of(n)) {
 			uint16_t head = c.head;
 
+			bytes += c.read_len;
+			budget = bytes < NET_ROUND_BYTES ? budget : 1;
 			if (is_tx(queue))
 				transmit(n, &c, queue);
 			else
@@ -341,6 +347,7 @@ static void start(void *ctx)
 		memset(n->vlans, 0, sizeof n->vlans);
 	virtio_net_set_offloads(n, n->virtio.driver & GUEST_OFFLOADS);
 	n->starved = BIT(0);	/* the port may hold a frame from before */
+	n->full = 0;
 }
 
 static void reset(void *ctx)
@@ -353,6 +360,7 @@ static void reset(void *ctx)
 	memset(n->vlans, 0xff, sizeof n->vlans);
 	memcpy(n->config, n->env->mac, 6);
 	n->pairs = 1;
+	n->full = 0;
 	memset(n->flow, NO_PAIR, sizeof n->flow);
 	virtio_net_set_offloads(n, 0);
 }

@@ -24,6 +24,7 @@ struct virtio_net {
 	uint8_t config[12];		/* MAC, status, most pairs, MTU (unused) */
 	unsigned pairs_max, pairs;	/* pairs: those that receive now */
 	uint32_t starved;		/* pairs, as bits: a frame waits at the port for their buffers */
+	uint32_t full;			/* pairs, as bits: that frame comes before any other */
 	uint32_t touched;		/* pairs, as bits: of this batch */
 	bool batch;			/* several frames are coming: one interrupt a queue at the end */
 	uint64_t guest_offloads;	/* VIRTIO_NET_F_GUEST_* now in force */

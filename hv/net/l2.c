@@ -24,9 +24,9 @@ struct l2 {
 	struct loop_timer *down;	/* armed: the last gateway is gone, the carrier not yet */
 	struct filter *filter;
 	unsigned offload;		/* TUN_F_* that the NIC takes */
-	/* Frames that found no room in the NIC: length, header, bytes, one after the other in [head, tail). NULL until needed. */
+	/* Frames that found no room in the NIC: length, header, bytes, one after the other. NULL until needed. */
 	uint8_t *held;
-	size_t head, tail;
+	size_t held_bytes;
 	uint64_t drop_full, segmented;
 };
 
@@ -57,23 +57,18 @@ static bool hold(struct l2 *l, const struct virtio_net_hdr_v1 *hdr, const uint8_
 
 	if (!l->held && !(l->held = malloc(NET_L2_HELD)))
 		return false;
-	if (sizeof h + len > NET_L2_HELD - (l->tail - l->head))
+	if (sizeof h + len > NET_L2_HELD - l->held_bytes)
 		return false;
-	if (sizeof h + len > NET_L2_HELD - l->tail) {
-		memmove(l->held, l->held + l->head, l->tail - l->head);
-		l->tail -= l->head;
-		l->head = 0;
-	}
-	memcpy(l->held + l->tail, &h, sizeof h);
-	memcpy(l->held + l->tail + sizeof h, frame, len);
-	l->tail += sizeof h + len;
+	memcpy(l->held + l->held_bytes, &h, sizeof h);
+	memcpy(l->held + l->held_bytes + sizeof h, frame, len);
+	l->held_bytes += sizeof h + len;
 	return true;
 }
 
 static bool give(struct l2 *l, const struct virtio_net_hdr_v1 *hdr, const uint8_t *frame, size_t len)
 {
-	/* Never past those that wait already. */
-	if (l->head == l->tail && net_wire_deliver(&l->port, hdr, frame, len))
+	/* The NIC sees to it that none passes one that waits and that it has to follow. */
+	if (net_wire_deliver(&l->port, hdr, frame, len))
 		return true;
 	if (hold(l, hdr, frame, len))
 		return true;
@@ -132,27 +127,64 @@ static bool on_frame(void *ctx, struct frame *f)
 	return l->drop_full == dropped;
 }
 
+/* To whoever sent what was too long. */
+static void reply(struct l2 *l, enum filter_direction direction, const struct frame *f, uint64_t now_ns)
+{
+	uint8_t buf[FRAME_HEADROOM + FILTER_REPLY_MAX];
+	struct frame r = { .data = buf + FRAME_HEADROOM };
+
+	r.len = filter_reply(l->filter, direction, f, r.data, now_ns);
+	if (!r.len)
+		return;
+	if (direction == FILTER_FROM_SERVER)
+		(void)give_plain(l, r.data, r.len);
+	else
+		l2_server_send_frame(l->server, &r);
+}
+
 /* What goes directly to and from other servers passes no gateway's filter. */
 static bool on_peer(void *ctx, bool to_nic, struct frame *f)
 {
+	enum filter_direction direction = to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER;
+	uint64_t now = loop_now_ns();
 	struct l2 *l = ctx;
+	enum filter_cause cause = filter_pass(l->filter, direction, f, now);
 
-	return filter_pass(l->filter, to_nic ? FILTER_TO_SERVER : FILTER_FROM_SERVER, f, loop_now_ns()) == FILTER_PASS;
+	if (cause == FILTER_TOO_BIG)
+		reply(l, direction, f, now);
+	return cause == FILTER_PASS;
 }
 
+static void on_moved(void *ctx)
+{
+	filter_resume(((struct l2 *)ctx)->filter);
+}
+
+static void on_lan_mtu(void *ctx, unsigned mtu)
+{
+	struct l2 *l = ctx;
+
+	filter_set_mtu(l->filter, mtu, mtu);
+}
+
+/* A queue of the NIC that is full stops only its own frames. */
 static void resume(struct net_port *p)
 {
 	struct l2 *l = l2_of(p);
+	size_t left = 0, next;
 
-	while (l->head < l->tail) {
+	for (size_t at = 0; at < l->held_bytes; at = next) {
 		struct held h;
 
-		memcpy(&h, l->held + l->head, sizeof h);
-		if (!net_wire_deliver(p, &h.hdr, l->held + l->head + sizeof h, h.len))
-			return;
-		l->head += sizeof h + h.len;
+		memcpy(&h, l->held + at, sizeof h);
+		next = at + sizeof h + h.len;
+		if (net_wire_deliver(p, &h.hdr, l->held + at + sizeof h, h.len))
+			continue;
+		if (left < at)
+			memmove(l->held + left, l->held + at, next - at);
+		left += next - at;
 	}
-	l->head = l->tail = 0;
+	l->held_bytes = left;
 }
 
 static void set_offload(struct net_port *p, unsigned tun_flags)
@@ -161,7 +193,7 @@ static void set_offload(struct net_port *p, unsigned tun_flags)
 
 	/* What waits was made for another driver. */
 	if (l->offload != tun_flags)
-		l->head = l->tail = 0;
+		l->held_bytes = 0;
 	l->offload = tun_flags;
 }
 
@@ -171,6 +203,11 @@ static void on_down(void *ctx)
 {
 	struct l2 *l = ctx;
 
+	/* Other servers need no gateway. */
+	if (l2_server_has_peer(l->server)) {
+		loop_timer_arm(l->down, loop_now_ns() + 1000000000ull);
+		return;
+	}
 	log_limited(LOG_WARN, "nic %s: no gateway of segment %s for %d s: no carrier", l->config.nic, l->config.segment, NET_L2_HOLD_S);
 	net_wire_set_carrier(&l->port, false);
 }
@@ -240,7 +277,8 @@ static int authorise(void *ctx, struct link *link, const json_t *hello, struct e
 
 int net_l2_start(struct net_port *port, SSL_CTX *server, SSL_CTX *client, SSL_CTX *relay, struct err *err)
 {
-	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer };
+	static const struct l2_server_ops server_ops = { .frame = on_frame, .carrier = on_carrier, .peer_pass = on_peer,
+		.peer_moved = on_moved, .lan_mtu = on_lan_mtu };
 	struct l2 *l = l2_of(port);
 	struct l2_server_config c = { .server = l->config.server, .nic = l->config.nic, .segment = l->config.segment,
 		.listen = l->config.listen, .advertise = l->config.advertise, .tls_server = server, .tls_client = client,
@@ -282,6 +320,6 @@ json_t *net_l2_status(const struct net_port *port)
 
 	return json_pack("{ss si so sI sI sI so}", "segment", l->config.segment, "port",
 		l->server ? (int)l2_server_port(l->server) : 0, "link",
-		l->server ? l2_server_status(l->server) : json_null(), "held_bytes", (json_int_t)(l->tail - l->head), "drop_full",
+		l->server ? l2_server_status(l->server) : json_null(), "held_bytes", (json_int_t)l->held_bytes, "drop_full",
 		(json_int_t)l->drop_full, "segmented", (json_int_t)l->segmented, "peer_filter", filter_json(l->filter));
 }

@@ -20,7 +20,10 @@ struct net_l2_config {
 	uint8_t mac[FRAME_MAC];
 	const char *relay[NET_L2_RELAYS];	/* HOST:PORT; NULL behind the last */
 	const char *listen, *advertise;		/* ADDRESS:PORT, HOST:PORT or NULL */
-	/* The carrier never goes down; else it is up from the first gateway on, until none has been there for NET_L2_HOLD_S. */
+	/*
+	 * The carrier never goes down; else it is up from the first gateway on, until none has been there for NET_L2_HOLD_S and no
+	 * other server is to be reached directly.
+	 */
 	bool carrier;
 	/* May the one who calls over link have this NIC? NULL (tests): everybody may. */
 	int (*authorise)(void *ctx, const char *nic, struct link *link, const json_t *hello, struct err *err);

@@ -15,11 +15,20 @@
 
 #define NET_FRAME_MAX FRAME_MAX
 
+/*
+ * Frames of a guest leave under the device lock, which all vCPUs need, and a wire may encrypt them on the way: a card that has taken
+ * so many bytes goes on by its clock.
+ */
+#define NET_ROUND_BYTES (256u << 10)
+
 struct net_port;
 
 /* The NIC's half. */
 struct net_nic_ops {
-	/* A frame from the wire. False: no room now; the port keeps it (one frame) and waits for net_port_resume. */
+	/*
+	 * A frame from the wire. False: no room now; the port keeps it (one frame at least) and waits for net_port_resume. Until then
+	 * those that have to come after it are refused, too; others may have room.
+	 */
 	bool (*receive)(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *frame, size_t len);
 	void (*carrier)(void *nic, bool up);
 };

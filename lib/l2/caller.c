@@ -62,6 +62,7 @@ static void tear_down(struct caller *c)
 	c->path = NULL;
 }
 
+/* The owner may free the caller when it hears: nothing behind it. */
 static void give_up(struct caller *c, const struct err *why)
 {
 	bool was_open = c->opened_ns;
@@ -70,14 +71,14 @@ static void give_up(struct caller *c, const struct err *why)
 	c->connecting = false;
 	c->opened_ns = 0;
 	tear_down(c);
-	if (was_open) {
-		log_warn("l2 %s %s by %s: the path ended: %s", c->server, c->nic, caller_way(c), why->text);
-		c->ops.closed(c->ctx, c);
-	} else if (why->code != -EAGAIN) {	/* tickets come by another way, which is no failure of this one */
-		c->counters.connect_failures++;
-		log_limited(LOG_WARN, "l2 %s %s by %s: no path: %s", c->server, c->nic, caller_way(c), why->text);
-	}
 	retry(c, why->code == -EAGAIN ? NO_TICKET_MS * MS : backoff_next_ns(&c->pause));
+	if (was_open) {
+		log_warn("l2 %s %s by %s: the path ended: %s", c->server, c->nic, caller_way(c), c->last.text);
+		c->ops.closed(c->ctx, c);
+	} else if (c->last.code != -EAGAIN) {	/* tickets come by another way, which is no failure of this one */
+		c->counters.connect_failures++;
+		log_limited(LOG_WARN, "l2 %s %s by %s: no path: %s", c->server, c->nic, caller_way(c), c->last.text);
+	}
 }
 
 /* ---- the path */

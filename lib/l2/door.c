@@ -6,13 +6,18 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include "lib/l2/hello.h"
+#include "lib/l2/rate.h"
 #include "lib/link/dial.h"
 #include "lib/link/relay.h"
 #include "lib/log.h"
-#include "lib/rest.h"
 #include "lib/scope.h"
 
+#define MS 1000000ull
 enum { PAUSE_MIN_MS = 100, PAUSE_MAX_MS = 10000, ACCEPTS_A_ROUND = 16 };
+/* Parking at one relay: so many at once, so many a second. What it calls in LANE_HELLO_S leaves others a place in DOOR_WAITING. */
+enum { PARKS_AT_ONCE = 32, PARKS_A_SECOND = 2, PARK_LATER_MS = 500 };
+enum { REST_MS = 100 };	/* while there is no descriptor for a connection */
+_Static_assert(PARKS_AT_ONCE + PARKS_A_SECOND * LANE_HELLO_S < DOOR_WAITING, "one relay does not fill the door");
 
 /* A socket at a relay: being parked (client), or parked (fd). */
 struct spot {
@@ -20,6 +25,7 @@ struct spot {
 	struct spot *next;
 	struct relay_client *client;
 	struct loop_watch *watch;
+	uint64_t parked_ns;
 	int fd;
 };
 
@@ -29,6 +35,7 @@ struct relay_point {
 	struct spot *spots;
 	struct loop_timer *timer;	/* fill again */
 	struct backoff pause;
+	struct rate parks;
 	unsigned parked, asked;
 	struct err last;
 };
@@ -47,7 +54,7 @@ struct door {
 	int listener;
 	uint16_t port;
 	struct loop_watch *watch;
-	struct rest *rest;
+	struct loop_timer *rest;
 	struct waiting *waiting;
 	unsigned waiting_count;
 	struct door_counters counters;
@@ -157,6 +164,22 @@ static void let_in(struct door *d, int fd)
 
 /* ---- listening */
 
+static void on_rested(void *ctx)
+{
+	struct door *d = ctx;
+
+	if (loop_watch_set(d->watch, EPOLLIN))
+		loop_timer_arm(d->rest, loop_now_ns() + REST_MS * MS);
+}
+
+/* Who waits in the backlog would wake the loop again and again. */
+static void rest(struct door *d, int code)
+{
+	log_limited(LOG_ERROR, "l2 %s %s: accept: %s", d->server, d->nic, strerror(code));
+	if (!loop_watch_set(d->watch, 0))
+		loop_timer_arm(d->rest, loop_now_ns() + REST_MS * MS);
+}
+
 static void on_accept(void *ctx, int listener, uint32_t events)
 {
 	struct door *d = ctx;
@@ -165,11 +188,8 @@ static void on_accept(void *ctx, int listener, uint32_t events)
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0) {
-			int code = errno;
-
 			if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
-				log_limited(LOG_ERROR, "l2 %s %s: accept: %s", d->server, d->nic, strerror(errno));
-			rest_after(d->rest, code);
+				rest(d, errno);
 			return;
 		}
 		let_in(d, fd);
@@ -180,10 +200,9 @@ static int listen_on(struct door *d, const char *address, struct err *err)
 {
 	int rc = dial_listen(address, &d->listener, &d->port, err);
 
-	if (!rc && (rc = loop_watch_add(d->loop, d->listener, EPOLLIN, on_accept, d, &d->watch)))
+	if (!rc && ((rc = loop_timer_create(d->loop, on_rested, d, &d->rest)) ||
+		    (rc = loop_watch_add(d->loop, d->listener, EPOLLIN, on_accept, d, &d->watch))))
 		return err_set(err, rc, "cannot wait for connections: %s", strerror(-rc));
-	if (!rc && (rc = rest_create(d->loop, d->watch, &d->rest)))
-		return err_set(err, rc, "out of memory");
 	return rc;
 }
 
@@ -227,6 +246,8 @@ static void on_parked(void *ctx, int fd, uint32_t events)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (loop_now_ns() - s->parked_ns > PAUSE_MAX_MS * MS)
+		backoff_reset(&p->pause);	/* a relay that keeps its word */
 	if (n <= 0) {
 		err_set(&why, n ? -errno : -ECONNRESET, "a parked connection ended%s%s", n ? ": " : "", n ? strerror(errno) : "");
 		spot_free(s);
@@ -263,9 +284,9 @@ static void on_answer(void *ctx, int fd, const struct err *why)
 		again(p, &err);
 		return;
 	}
+	s->parked_ns = loop_now_ns();
 	p->parked++;
 	p->last = (struct err){ 0 };
-	backoff_reset(&p->pause);
 	fill(p);
 }
 
@@ -291,11 +312,16 @@ static void fill(struct relay_point *p)
 {
 	struct err err;
 
-	while (p->parked + p->asked < p->door->spare)
+	while (p->parked + p->asked < p->door->spare) {
+		if (!rate_pass(&p->parks, 1, loop_now_ns())) {
+			loop_timer_arm(p->timer, loop_now_ns() + PARK_LATER_MS * MS);
+			return;
+		}
 		if (park(p, &err)) {
 			again(p, &err);
 			return;
 		}
+	}
 }
 
 static void on_timer(void *ctx)
@@ -328,8 +354,8 @@ void door_free(struct door *d)
 		lane_free(d->waiting->lane);
 		waiting_free(d->waiting);
 	}
-	rest_free(d->rest);
 	loop_watch_remove(d->watch);
+	loop_timer_free(d->rest);
 	scope_close(&d->listener);
 	SSL_CTX_free(d->tls_server);
 	SSL_CTX_free(d->tls_relay);
@@ -356,6 +382,7 @@ static int add_point(struct door *d, const char *address, struct err *err)
 
 	*p = (struct relay_point){ .door = d, .address = strdup(address),
 		.pause = { .min_ms = PAUSE_MIN_MS, .max_ms = PAUSE_MAX_MS } };
+	rate_init(&p->parks, (struct rate_limit){ PARKS_A_SECOND, PARKS_AT_ONCE });
 	if (!p->address || loop_timer_create(d->loop, on_timer, p, &p->timer))
 		return err_set(err, -ENOMEM, "l2: out of memory");
 	d->point_count++;

@@ -28,7 +28,7 @@ static bool has_lan(const struct candidate *c)
 	return c->beat.flags & WIRE_BEAT_LAN;
 }
 
-static uint32_t lease_ms(const struct candidate *c)
+uint32_t election_lease_ms(const struct candidate *c)
 {
 	uint64_t ms = 4ull * c->beat.rtt_us / 1000 + 200;
 
@@ -82,15 +82,21 @@ static bool must_leave(const struct election *e, const struct candidate *mine, u
 
 /* ---- grants */
 
+/* Clocks run as fast as each other within a hundredth. */
+static uint64_t surely_over(uint64_t lease_ms)
+{
+	return lease_ms * MS * 101 / 100;
+}
+
 static void answer(struct election *e, struct candidate *c)
 {
 	struct wire_grant grant = { .stamp_ns = c->beat.stamp_ns };
 
 	if (is_holder(e, c) && e->holder[0] && !e->leaving) {
 		/* the gateway counts from when it sent the beat, which is earlier */
-		uint64_t until = c->beat_ns + (lease_ms(c) + ELECTION_MARGIN_MS) * MS;
+		uint64_t until = c->beat_ns + surely_over(election_lease_ms(c));
 
-		grant.lease_ms = lease_ms(c);
+		grant.lease_ms = election_lease_ms(c);
 		grant.state = c == e->active ? WIRE_ACTIVE : WIRE_OTHER_PATH;
 		e->until_ns = until > e->until_ns ? until : e->until_ns;
 		if (grant.stamp_ns > e->granted_stamp_ns)
@@ -179,7 +185,7 @@ static void decide(struct election *e, uint64_t now)
 
 void election_init(struct election *e, const struct election_ops *ops, void *ctx, uint64_t now)
 {
-	*e = (struct election){ .ops = ops, .ctx = ctx, .until_ns = now + (ELECTION_LEASE_MS + ELECTION_MARGIN_MS) * MS };
+	*e = (struct election){ .ops = ops, .ctx = ctx, .until_ns = now + surely_over(ELECTION_LEASE_MAX_MS) };
 }
 
 void election_add(struct election *e, struct candidate *c)

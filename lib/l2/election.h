@@ -8,8 +8,7 @@
 #include <stdint.h>
 #include "lib/l2/wire.h"
 
-enum { ELECTION_LEASE_MS = 500, ELECTION_LEASE_MAX_MS = 2000, ELECTION_QUIET_MS = 350, ELECTION_HOLD_MS = 10000,
-	ELECTION_MARGIN_MS = 5 };
+enum { ELECTION_LEASE_MS = 500, ELECTION_LEASE_MAX_MS = 2000, ELECTION_QUIET_MS = 350, ELECTION_HOLD_MS = 10000 };
 enum { ELECTION_NAME = 128 };
 
 /* One path; its memory is the owner's. */
@@ -46,6 +45,8 @@ void election_beat(struct election *e, struct candidate *c, const struct wire_be
 void election_release(struct election *e, struct candidate *c, uint64_t stamp_ns, uint64_t now_ns);
 /* Something may be due; the deadline of the next call is returned, 0: none. */
 uint64_t election_tick(struct election *e, uint64_t now_ns);
+/* How long its leases are, by the round trip of its last beat. */
+uint32_t election_lease_ms(const struct candidate *c);
 /* May a frame that comes by c pass? */
 bool election_serves(const struct election *e, const struct candidate *c, uint64_t now_ns);
 

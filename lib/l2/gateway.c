@@ -21,6 +21,7 @@ struct l2_gateway {
 	unsigned (*tickets)(void *ctx);
 	char *name, *server, *nic;
 	uint32_t priority;
+	uint8_t moves;			/* of the last grant by the path that serves */
 	bool lan, active;
 	struct caller *callers[WAYS];
 	unsigned ways;
@@ -31,6 +32,7 @@ struct l2_gateway {
 
 static void no_frame(void *ctx, struct frame *f) {}
 static void no_active(void *ctx, bool active) {}
+static void no_moved(void *ctx) {}
 
 /* ---- the lease */
 
@@ -72,8 +74,14 @@ static void on_grant(void *ctx, struct caller *c, const struct wire_grant *grant
 {
 	struct l2_gateway *g = ctx;
 
+	bool moved = grant->state == WIRE_ACTIVE && grant->moves != g->moves;
+
+	if (moved)
+		g->moves = grant->moves;
 	if (lease_grant(&g->lease, c, grant, loop_now_ns()))
 		release(g);
+	if (moved && serving(g))
+		g->ops.moved(g->ctx);
 	update(g);
 }
 
@@ -260,6 +268,7 @@ int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config,
 		.nic = strdup(config->nic) };
 	g->ops.frame = ops->frame ? ops->frame : no_frame;
 	g->ops.active = ops->active ? ops->active : no_active;
+	g->ops.moved = ops->moved ? ops->moved : no_moved;
 	if (!g->name || !g->server || !g->nic || loop_timer_create(loop, on_timer, g, &g->timer))
 		rc = err_set(err, -ENOMEM, "l2 gateway: out of memory");
 	if (!rc)

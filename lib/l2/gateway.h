@@ -37,6 +37,7 @@ struct l2_gateway_config {
 struct l2_gateway_ops {
 	void (*frame)(void *ctx, struct frame *f);	/* from the server, only while we are active */
 	void (*active)(void *ctx, bool active);
+	void (*moved)(void *ctx);	/* flows that went from server to server directly come by here now: a filter sees their middle */
 };
 
 struct l2_gateway_counters {
@@ -47,7 +48,7 @@ struct l2_gateway_counters {
 
 int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config, const struct l2_gateway_ops *ops, void *ctx,
 	struct l2_gateway **gateway, struct err *err) must_check;
-void l2_gateway_free(struct l2_gateway *gateway);	/* releases its lease; NULL is fine */
+void l2_gateway_free(struct l2_gateway *gateway);	/* releases its lease; NULL is fine; in frame and active, too */
 void l2_gateway_send(struct l2_gateway *gateway, struct frame *f);	/* as path_send, dropped and counted while not active */
 bool l2_gateway_is_active(const struct l2_gateway *gateway);
 unsigned l2_gateway_mtu(const struct l2_gateway *gateway);	/* the NIC's, while it is active; 0: not known */

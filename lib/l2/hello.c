@@ -180,12 +180,15 @@ static int parse_peer(const json_t *o, struct hello_peer *p, struct err *err)
 	return 0;
 }
 
-int hello_parse_peers(const json_t *json, struct hello_peer peers[HELLO_PEERS], unsigned *count, struct err *err)
+int hello_parse_peers(const json_t *json, struct hello_peer peers[HELLO_PEERS], unsigned *count, unsigned *mtu, struct err *err)
 {
-	const json_t *list = json_object_get(json, "peers"), *v;
+	const json_t *list = json_object_get(json, "peers"), *most = json_object_get(json, "mtu"), *v;
 	size_t i;
 
 	*count = 0;
+	*mtu = (unsigned)json_integer_value(most);
+	if (most && (!json_is_integer(most) || json_integer_value(most) < 0 || json_integer_value(most) > FRAME_MAX))
+		return err_set(err, -EPROTO, "PEERS: \"mtu\" is no number up to %d", FRAME_MAX);
 	if (!json_is_array(list) || json_array_size(list) > HELLO_PEERS)
 		return err_set(err, -EPROTO, "PEERS: \"peers\" is no list of at most %d", HELLO_PEERS);
 	json_array_foreach(list, i, v) {

@@ -40,5 +40,6 @@ struct hello_peer {
 	uint8_t macs[L2_MACS][FRAME_MAC];
 	unsigned mac_count, relay_count, ticket_count;
 };
-/* All of it is looked at before anything is done with it. count: at most HELLO_PEERS. */
-int hello_parse_peers(const json_t *json, struct hello_peer peers[HELLO_PEERS], unsigned *count, struct err *err) must_check;
+/* All of it is looked at before anything is done with it. count: at most HELLO_PEERS. mtu: the gateway's LAN's; 0: not said. */
+int hello_parse_peers(const json_t *json, struct hello_peer peers[HELLO_PEERS], unsigned *count, unsigned *mtu,
+	struct err *err) must_check;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "lib/l2/lane.h"
+#include "lib/l2/roundtrip.h"
 #include "lib/link/session.h"
 #include "lib/log.h"
 #include "lib/scope.h"
@@ -26,7 +27,8 @@ struct path {
 	path_check_fn *check;
 	struct slot slots[PATH_LANES];
 	json_t *hello;			/* the peer's first */
-	uint64_t heard_ns, rtt_ns, rtt_min_ns, rtt_var_ns;	/* smoothed, and its mean deviation (RFC 6298) */
+	uint64_t heard_ns;
+	struct roundtrip rtt;		/* server end: smooth_ns and min_ns, of what it is told */
 	uint64_t stamps[STAMPS];	/* of our last beats, a ring; 0: unused or answered */
 	unsigned stamp;
 	uint64_t last_stamp;
@@ -161,21 +163,11 @@ static int take_beat(struct path *path, const struct wire_beat *beat, struct err
 	if (path->beats_from_ns > now)
 		return err_set(err, -EPROTO, "a flood of BEATs");
 	path->heard_ns = now;
-	path->rtt_ns = beat->rtt_us * 1000ull;
-	if (path->rtt_ns && (!path->rtt_min_ns || path->rtt_ns < path->rtt_min_ns))
-		path->rtt_min_ns = path->rtt_ns;
+	path->rtt.smooth_ns = beat->rtt_us * 1000ull;
+	if (path->rtt.smooth_ns && (!path->rtt.min_ns || path->rtt.smooth_ns < path->rtt.min_ns))
+		path->rtt.min_ns = path->rtt.smooth_ns;
 	path->ops.beat(path->ctx, beat);
 	return 0;
-}
-
-static void take_rtt(struct path *path, uint64_t rtt)
-{
-	uint64_t off = rtt > path->rtt_ns ? rtt - path->rtt_ns : path->rtt_ns - rtt;
-
-	path->rtt_var_ns = path->rtt_ns ? (path->rtt_var_ns * 3 + off) / 4 : rtt / 2;
-	path->rtt_ns = path->rtt_ns ? (path->rtt_ns * 7 + rtt) / 8 : rtt;
-	if (!path->rtt_min_ns || rtt < path->rtt_min_ns)
-		path->rtt_min_ns = rtt;
 }
 
 /* The first answer to a beat measures the round trip; later ones only tell of a change. */
@@ -189,7 +181,7 @@ static int take_grant(struct path *path, const struct wire_grant *grant, struct 
 		if (path->stamps[i] != grant->stamp_ns)
 			continue;
 		path->stamps[i] = 0;
-		take_rtt(path, now - grant->stamp_ns);
+		roundtrip_take(&path->rtt, now > grant->stamp_ns ? now - grant->stamp_ns : 0, now);
 	}
 	path->heard_ns = now;
 	path->ops.grant(path->ctx, grant);
@@ -263,9 +255,7 @@ static void control(struct path *path, const uint8_t *message, size_t len)
 
 void path_send_beat(struct path *path, uint64_t now, uint64_t flags, uint32_t priority)
 {
-	uint64_t rtt_us = (path->rtt_ns + 4 * path->rtt_var_ns) / 1000;
-	struct wire_beat beat = { now > path->last_stamp ? now : path->last_stamp + 1, flags, priority,
-		rtt_us > UINT32_MAX ? UINT32_MAX : (uint32_t)rtt_us };
+	struct wire_beat beat = { now > path->last_stamp ? now : path->last_stamp + 1, flags, priority, roundtrip_told_us(&path->rtt) };
 	uint8_t buf[WIRE_SMALL];
 
 	if (!path->open)
@@ -388,7 +378,7 @@ bool path_is_open(const struct path *path)
 
 uint64_t path_rtt_ns(const struct path *path)
 {
-	return path->rtt_ns;
+	return path->rtt.smooth_ns;
 }
 
 uint64_t path_heard_ns(const struct path *path)
@@ -403,7 +393,7 @@ const char *path_peer(const struct path *path)
 
 void path_counters(const struct path *path, struct path_counters *c)
 {
-	*c = (struct path_counters){ .rtt_ns = path->rtt_ns, .rtt_min_ns = path->rtt_min_ns, .drop_closed = path->drop_closed };
+	*c = (struct path_counters){ .rtt_ns = path->rtt.smooth_ns, .rtt_min_ns = path->rtt.min_ns, .drop_closed = path->drop_closed };
 	for (unsigned i = 0; i < PATH_LANES; i++)
 		if (path->slots[i].lane)
 			lane_add_counters(path->slots[i].lane, c);

@@ -16,7 +16,11 @@
 
 static void on_grant(void *ctx, struct candidate *c, const struct wire_grant *grant)
 {
-	path_send_grant(((struct entry *)c->path)->path, grant);
+	const struct l2_server *s = ctx;
+	struct wire_grant said = *grant;
+
+	said.moves = s->moves;
+	path_send_grant(((struct entry *)c->path)->path, &said);
 }
 
 static void on_changed(void *ctx, struct candidate *active)
@@ -74,7 +78,10 @@ void server_peer_frame(struct l2_server *s, const char *name, const char *nic, s
 		s->counters.drop_peer++;
 		log_limited(LOG_WARN, "l2 %s %s: server %s sent a frame from or to a MAC that is not its or ours", s->name, s->nic,
 			    name);
-	} else if (s->ops.peer_pass && !s->ops.peer_pass(s->ctx, true, f)) {
+		return;
+	}
+	peers_heard(&s->peers, frame_src(f));
+	if (s->ops.peer_pass && !s->ops.peer_pass(s->ctx, true, f)) {
 		s->counters.drop_filtered++;
 	} else {
 		deliver(s, f);
@@ -107,10 +114,24 @@ void l2_server_send_frame(struct l2_server *s, struct frame *f)
 
 void l2_server_send(struct l2_server *s, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned n)
 {
-	struct frame f = { .hdr = *hdr, .data = s->buffer + FRAME_HEADROOM };
+	struct frame f = { .hdr = *hdr, .data = s->buffer + COALESCE_HEADROOM };
 
 	f.len = net_iov_gather(iov, n, f.data, FRAME_MAX);
-	l2_server_send_frame(s, &f);
+	coalesce_frame(s->coalesce, &f);
+	if (coalesce_holds(s->coalesce))
+		loop_task_run(s->flush);
+}
+
+static void on_datagrams(void *ctx, struct frame *f)
+{
+	l2_server_send_frame(ctx, f);
+}
+
+static void on_flush(void *ctx)
+{
+	struct l2_server *s = ctx;
+
+	coalesce_flush(s->coalesce);
 }
 
 /* ---- life */
@@ -125,6 +146,8 @@ void l2_server_free(struct l2_server *s)
 	while (s->entries)
 		entry_free(s->entries);
 	loop_timer_free(s->timer);
+	loop_task_free(s->flush);
+	coalesce_free(s->coalesce);
 	SSL_CTX_free(s->tls_client);
 	SSL_CTX_free(s->tls_relay);
 	free(s->name);
@@ -161,7 +184,8 @@ static int open_parts(struct l2_server *s, const struct l2_server_config *config
 	if (getrandom(&chance, sizeof chance, 0) != sizeof chance)
 		return err_set(err, -EIO, "l2: no random numbers");
 	snprintf(s->instance, sizeof s->instance, "%016llx", (unsigned long long)chance);
-	if (!s->name || !s->nic || !s->segment || !s->buffer || loop_timer_create(s->loop, on_timer, s, &s->timer))
+	if (!s->name || !s->nic || !s->segment || !s->buffer || loop_timer_create(s->loop, on_timer, s, &s->timer) ||
+	    coalesce_create(on_datagrams, s, &s->coalesce) || loop_task_create(s->loop, on_flush, s, &s->flush))
 		return err_set(err, -ENOMEM, "l2: out of memory");
 	return door_create(s->loop, config, &door_ops, s, &s->door, err);
 }
@@ -178,7 +202,7 @@ int l2_server_create(struct loop *loop, const struct l2_server_config *config, c
 	*s = (struct l2_server){ .loop = loop, .ops = *ops, .ctx = ctx, .authorise = config->authorise,
 		.name = strdup(config->server), .nic = strdup(config->nic), .segment = strdup(config->segment),
 		.mtu = config->mtu, .queue_max = config->queue_max,
-		.buffer = malloc(FRAME_HEADROOM + FRAME_MAX) };
+		.buffer = malloc(COALESCE_HEADROOM + FRAME_MAX) };
 	memcpy(s->mac, config->mac, FRAME_MAC);
 	s->peers.server = s;
 	set_clients(s, config->tls_client, config->tls_relay);
@@ -194,6 +218,11 @@ int l2_server_create(struct loop *loop, const struct l2_server_config *config, c
 }
 
 /* ---- questions */
+
+bool l2_server_has_peer(const struct l2_server *s)
+{
+	return peers_work(&s->peers, loop_now_ns());
+}
 
 uint16_t l2_server_port(const struct l2_server *s)
 {

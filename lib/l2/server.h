@@ -54,6 +54,10 @@ struct l2_server_ops {
 	void (*carrier)(void *ctx, bool up);	/* some gateway is active, or none is */
 	/* Frames from and to other servers pass no gateway's filter: may this one go? Unset: yes. */
 	bool (*peer_pass)(void *ctx, bool to_nic, struct frame *f);
+	/* Flows that went by the gateway go to another server directly from now on: peer_pass will see them from their middle. */
+	void (*peer_moved)(void *ctx);
+	/* The largest IP packets of the gateway's LAN, when it introduces servers; 0: not known. Unset: nothing. */
+	void (*lan_mtu)(void *ctx, unsigned mtu);
 };
 
 struct l2_server_counters {
@@ -69,8 +73,11 @@ struct l2_server_counters {
 
 int l2_server_create(struct loop *loop, const struct l2_server_config *config, const struct l2_server_ops *ops, void *ctx,
 	struct l2_server **server, struct err *err) must_check;
-void l2_server_free(struct l2_server *server);	/* releases; NULL is fine */
-/* From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. */
+void l2_server_free(struct l2_server *server);	/* releases; NULL is fine; not in its callbacks */
+/*
+ * From the NIC: a gather list (which may be guest memory: it is copied before it is looked at). Never blocks. UDP datagrams may
+ * wait for the end of the loop's round, to go as one super-frame.
+ */
 void l2_server_send(struct l2_server *server, const struct virtio_net_hdr_v1 *hdr, const struct iovec *iov, unsigned n);
 /* The same of one piece with FRAME_HEADROOM, which is not copied; hdr, data and len are set. */
 void l2_server_send_frame(struct l2_server *server, struct frame *f);
@@ -79,6 +86,8 @@ uint16_t l2_server_port(const struct l2_server *server);
 /* Fresh certificates for connections to come. */
 void l2_server_set_tls(struct l2_server *server, SSL_CTX *tls_server, SSL_CTX *tls_client, SSL_CTX *tls_relay);
 void l2_server_counters(const struct l2_server *server, struct l2_server_counters *counters);
+/* Is some other server to be reached directly? */
+bool l2_server_has_peer(const struct l2_server *server);
 /*
  * For people and --json: paths with gateway, relay, state, round trip, rates; peers. The caller's reference; NULL: out of
  * memory.

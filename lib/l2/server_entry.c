@@ -35,8 +35,10 @@ static void on_open(void *ctx)
 
 	log_info("l2 %s %s: %s %s is here by %s, %u lanes", e->server->name, e->server->nic, e->gateway ? "gateway" : "server", e->name,
 		 e->way, e->lanes);
-	if (!e->gateway)
+	if (!e->gateway) {
+		peers_came(&e->server->peers, e->name, e->nic);
 		return;
+	}
 	e->in_election = true;
 	snprintf(e->candidate.gateway, sizeof e->candidate.gateway, "%s %s", e->name, e->instance);
 	e->candidate.path = e;
@@ -91,17 +93,21 @@ static void on_peers(void *ctx, const json_t *json)
 {
 	static struct hello_peer list[HELLO_PEERS];	/* loop's thread; too large for a stack */
 	struct entry *e = ctx;
-	unsigned count;
+	struct l2_server *s = e->server;
+	unsigned count, mtu;
 	struct err err;
 
-	if (!e->gateway || !election_serves(&e->server->election, &e->candidate, loop_now_ns())) {
-		e->server->counters.peers_ignored++;
+	if (!e->gateway || !election_serves(&s->election, &e->candidate, loop_now_ns())) {
+		s->counters.peers_ignored++;
 		return;
 	}
-	if (hello_parse_peers(json, list, &count, &err))
+	if (hello_parse_peers(json, list, &count, &mtu, &err)) {
 		path_fail(e->path, &err);
-	else
-		peers_set(&e->server->peers, list, count);
+		return;
+	}
+	if (s->ops.lan_mtu)
+		s->ops.lan_mtu(s->ctx, mtu);
+	peers_set(&s->peers, list, count);
 }
 
 static const struct path_ops path_ops = { .open = on_open, .frame = on_frame, .beat = on_beat, .release = on_release,

@@ -18,6 +18,7 @@ struct peer {
 	char *server, *nic, *direct, *relay[L2_RELAYS];
 	bool calls;			/* we do */
 	bool seen;			/* in the list that is being set */
+	bool moved;			/* its frames go directly, as filters at both ends were told */
 	struct caller *callers[WAYS];	/* the direct one first */
 	struct loop_timer *timer;	/* time for relays */
 	char *tickets[HELLO_TICKETS];
@@ -40,6 +41,11 @@ static char *on_ticket(void *ctx)
 	return p->ticket_count ? p->tickets[--p->ticket_count] : NULL;
 }
 
+static void on_open(void *ctx, struct caller *c)
+{
+	((struct peer *)ctx)->moved = false;	/* the next frame tells again: its flows may have gone elsewhere meanwhile */
+}
+
 static void on_closed(void *ctx, struct caller *c)
 {
 }
@@ -57,7 +63,7 @@ static void on_grant(void *ctx, struct caller *c, const struct wire_grant *grant
 
 static void call(struct peer *p, const char *address, bool relay, struct caller **out)
 {
-	static const struct caller_ops ops = { on_check, on_ticket, NULL, on_closed, on_frame, on_grant, NULL };
+	static const struct caller_ops ops = { on_check, on_ticket, on_open, on_closed, on_frame, on_grant, NULL };
 	struct l2_server *s = p->peers->server;
 	struct caller_config c = {
 		.hello = { .name = s->name, .instance = s->instance, .server = p->server, .nic = p->nic, .segment = s->segment,
@@ -109,6 +115,20 @@ static bool copy(const char *from, char **to)
 {
 	*to = from ? strdup(from) : NULL;
 	return !from || *to;
+}
+
+/* The filters of the way that its flows take from now on have not seen them begin. */
+static void move(struct peer *p, bool directly)
+{
+	struct l2_server *s = p->peers->server;
+
+	if (p->moved == directly)
+		return;
+	p->moved = directly;
+	if (!directly)
+		s->moves++;
+	else if (s->ops.peer_moved)
+		s->ops.peer_moved(s->ctx);
 }
 
 static struct peer *peer_new(struct peers *peers, const struct hello_peer *h)
@@ -206,6 +226,7 @@ static void drop_unseen(struct peers *peers)
 		}
 		*at = p->next;
 		peers->count--;
+		move(p, false);
 		for (struct entry *e = peers->server->entries, *next; e; e = next) {
 			next = e->next;
 			if (!e->gateway && !strcmp(e->name, p->server) && !strcmp(e->nic, p->nic))
@@ -284,16 +305,47 @@ static struct path *way_in(const struct peers *peers, const struct peer *p, uint
 	return path;
 }
 
-struct path *peers_find(const struct peers *peers, const uint8_t mac[FRAME_MAC], uint64_t now)
+static struct path *way_to(const struct peers *peers, const struct peer *p, uint64_t now)
 {
-	const struct peer *p = owner(peers, mac);
-
-	if (!p)
-		return NULL;
 	for (unsigned i = 0; i < WAYS; i++)
 		if (p->callers[i] && works(caller_path(p->callers[i]), now))
 			return caller_path(p->callers[i]);
 	return p->calls ? NULL : way_in(peers, p, now);
+}
+
+struct path *peers_find(struct peers *peers, const uint8_t mac[FRAME_MAC], uint64_t now)
+{
+	struct peer *p = owner(peers, mac);
+	struct path *path = p ? way_to(peers, p, now) : NULL;
+
+	if (p)
+		move(p, path);
+	return path;
+}
+
+void peers_heard(struct peers *peers, const uint8_t mac[FRAME_MAC])
+{
+	struct peer *p = owner(peers, mac);
+
+	if (p && !p->moved)
+		(void)peers_find(peers, mac, loop_now_ns());
+}
+
+void peers_came(struct peers *peers, const char *name, const char *nic)
+{
+	struct peer *p = find(peers, name, nic);
+
+	if (p)
+		p->moved = false;
+}
+
+bool peers_work(const struct peers *peers, uint64_t now)
+{
+	const struct peer *p = peers->first;
+
+	while (p && !way_to(peers, p, now))
+		p = p->next;
+	return p;
 }
 
 bool peers_owns(const struct peers *peers, const char *name, const char *nic, const uint8_t mac[FRAME_MAC])

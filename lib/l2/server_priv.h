@@ -2,6 +2,7 @@
 /* A server end's inside: paths that came in, and other servers. */
 #pragma once
 #include "lib/l2/caller.h"
+#include "lib/l2/coalesce.h"
 #include "lib/l2/door.h"
 #include "lib/l2/election.h"
 #include "lib/l2/hello.h"
@@ -51,8 +52,11 @@ struct l2_server {
 	struct election election;
 	struct loop_timer *timer;	/* the election's next deadline, and looking for dead paths */
 	struct peers peers;
+	uint8_t moves;			/* struct wire_grant's */
 	struct l2_server_counters counters;	/* paths: of those that were */
 	uint8_t *buffer;		/* a frame from the NIC, behind its headroom */
+	struct coalesce *coalesce;	/* the NIC's datagrams of a round */
+	struct loop_task *flush;	/* its end */
 };
 
 /* ---- server_peer.c */
@@ -61,7 +65,12 @@ struct l2_server {
 void peers_set(struct peers *p, const struct hello_peer *list, unsigned count);
 void peers_free(struct peers *p);
 /* NULL: no peer has that MAC, or none of its paths works: the gateway's way. */
-struct path *peers_find(const struct peers *p, const uint8_t mac[FRAME_MAC], uint64_t now_ns);
+struct path *peers_find(struct peers *p, const uint8_t mac[FRAME_MAC], uint64_t now_ns);
+/* A frame of that source came directly. */
+void peers_heard(struct peers *p, const uint8_t mac[FRAME_MAC]);
+/* A path by which it called in is open. */
+void peers_came(struct peers *p, const char *name, const char *nic);
+bool peers_work(const struct peers *p, uint64_t now_ns);	/* by some path of theirs */
 /* May name send frames of that source here? */
 bool peers_owns(const struct peers *p, const char *name, const char *nic, const uint8_t mac[FRAME_MAC]);
 bool peers_knows(const struct peers *p, const char *name, const char *nic);

@@ -10,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "lib/l2/burst.h"
+#include "lib/l2/coalesce.h"
 #include "lib/l2/offload.h"
 #include "lib/l2/wire.h"
 #include "lib/log.h"
@@ -22,7 +24,7 @@
 #endif
 
 /* What a round reads before others have their turn: many small frames, few big ones. */
-enum { FRAMES_A_ROUND = 64, BYTES_A_ROUND = 262144 };
+enum { FRAMES_A_ROUND = 128, BYTES_A_ROUND = 262144 };
 enum { GSO_TYPES = 8 };
 
 struct tap {
@@ -34,6 +36,8 @@ struct tap {
 	bool refuses[GSO_TYPES];	/* kinds of segmentation that the kernel refused once */
 	struct loop_watch *watch;
 	struct tap_counters counters;
+	struct coalesce *coalesce;
+	struct burst burst;
 	uint8_t *buffer;		/* headroom, whose end is the virtio-net header, and a frame */
 };
 
@@ -126,36 +130,58 @@ static void lose(struct tap *t)
 		t->ops.gone(t->ctx);
 }
 
+static void hand_over(void *ctx, struct frame *f)
+{
+	struct tap *t = ctx;
+
+	t->ops.frame(t->ctx, f);
+}
+
+/* One frame. Its length, -EAGAIN: there is none, -EBADFD: the device is gone; 0: it was nothing. */
+static ssize_t read_frame(struct tap *t)
+{
+	uint8_t *at = t->buffer + COALESCE_HEADROOM - WIRE_VNET;
+	struct frame f = { .data = t->buffer + COALESCE_HEADROOM };
+	ssize_t n = read(t->fd, at, WIRE_VNET + FRAME_MAX);
+
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == EBADFD)
+			return errno == EBADFD ? -EBADFD : -EAGAIN;
+		log_limited(LOG_ERROR, "tap %s: reading failed: %s", t->name, strerror(errno));
+		return -EAGAIN;
+	}
+	if (n <= WIRE_VNET) {
+		t->counters.drop_short++;
+		return 0;
+	}
+	f.len = (size_t)n - WIRE_VNET;
+	memcpy(&f.hdr, at, WIRE_VNET);
+	t->counters.in.frames++;
+	t->counters.in.bytes += f.len;
+	coalesce_frame(t->coalesce, &f);
+	return (ssize_t)f.len;
+}
+
 static void on_readable(void *ctx, int fd, uint32_t events)
 {
 	struct tap *t = ctx;
-	uint8_t *at = t->buffer + FRAME_HEADROOM - WIRE_VNET;
 	size_t bytes = 0;
+	ssize_t n = 0;
+	unsigned i;
 
-	for (unsigned i = 0; i < FRAMES_A_ROUND && bytes < BYTES_A_ROUND && !t->paused; i++) {
-		struct frame f = { .data = t->buffer + FRAME_HEADROOM };
-		ssize_t n = read(fd, at, WIRE_VNET + FRAME_MAX);
-
-		if (n < 0) {
-			if (errno == EBADFD) {
-				log_error("tap %s: the device was deleted", t->name);
-				lose(t);
-			} else if (errno != EAGAIN && errno != EINTR) {
-				log_limited(LOG_ERROR, "tap %s: reading failed: %s", t->name, strerror(errno));
-			}
-			return;
-		}
-		if (n <= WIRE_VNET) {
-			t->counters.drop_short++;
-			continue;
-		}
-		f.len = (size_t)n - WIRE_VNET;
-		bytes += f.len;
-		memcpy(&f.hdr, at, WIRE_VNET);
-		t->counters.in.frames++;
-		t->counters.in.bytes += f.len;
-		t->ops.frame(t->ctx, &f);
+	for (i = 0; i < FRAMES_A_ROUND && bytes < BYTES_A_ROUND && !t->paused && burst_goes_on(&t->burst, i); i++) {
+		n = read_frame(t);
+		if (n < 0)
+			break;
+		bytes += (size_t)n;
 	}
+	burst_end(&t->burst, i);
+	coalesce_flush(t->coalesce);
+	t->counters.coalesced = coalesce_counters(t->coalesce)->datagrams;
+	if (n != -EBADFD)
+		return;
+	log_error("tap %s: the device was deleted", t->name);
+	lose(t);
 }
 
 void tap_pause(struct tap *t, bool pause)
@@ -219,6 +245,7 @@ void tap_free(struct tap *t)
 		return;
 	loop_watch_remove(t->watch);
 	scope_close(&t->fd);
+	coalesce_free(t->coalesce);
 	free(t->buffer);
 	free(t);
 }
@@ -234,8 +261,9 @@ int tap_open(struct loop *loop, const char *name, const struct tap_ops *ops, voi
 	t = calloc(1, sizeof *t);
 	if (!t)
 		return err_set(err, -ENOMEM, "network device %s: out of memory", name);
-	*t = (struct tap){ .ops = *ops, .ctx = ctx, .fd = -1, .buffer = malloc(FRAME_HEADROOM + FRAME_MAX) };
-	rc = t->buffer ? attach(t, name, err) : err_set(err, -ENOMEM, "network device %s: out of memory", name);
+	*t = (struct tap){ .ops = *ops, .ctx = ctx, .fd = -1, .buffer = malloc(COALESCE_HEADROOM + FRAME_MAX) };
+	rc = t->buffer && !coalesce_create(hand_over, t, &t->coalesce) ? attach(t, name, err) :
+		err_set(err, -ENOMEM, "network device %s: out of memory", name);
 	if (!rc && (rc = loop_watch_add(loop, t->fd, EPOLLIN, on_readable, t, &t->watch)))
 		err_set(err, rc, "network device %s: cannot wait for frames: %s", name, strerror(-rc));
 	if (rc) {

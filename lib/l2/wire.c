@@ -31,6 +31,7 @@ static int parse_grant(struct rbuf *b, struct wire_grant *g, struct err *err)
 	if (state >= WIRE_GRANT_STATES)
 		return err_set(err, -EPROTO, "GRANT of state %u, which there is not", state);
 	g->state = state;
+	g->moves = rbuf_u8(b);
 	return 0;
 }
 
@@ -132,7 +133,8 @@ size_t wire_put_grant(uint8_t buf[WIRE_SMALL], const struct wire_grant *grant)
 	wbuf_le64(&b, grant->stamp_ns);
 	wbuf_le32(&b, grant->lease_ms);
 	wbuf_u8(&b, (uint8_t)grant->state);
-	wbuf_zero(&b, 3);
+	wbuf_u8(&b, grant->moves);
+	wbuf_zero(&b, 2);
 	return b.pos;
 }
 

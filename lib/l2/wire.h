@@ -35,7 +35,8 @@ enum { WIRE_BEAT_LAN = 1 };
 enum wire_grant_state { WIRE_STANDBY, WIRE_ACTIVE, WIRE_OTHER_PATH, WIRE_GRANT_STATES };
 
 struct wire_beat { uint64_t stamp_ns, flags; uint32_t priority, rtt_us; };
-struct wire_grant { uint64_t stamp_ns; uint32_t lease_ms; enum wire_grant_state state; };
+/* moves: how often, of 256, flows came to the gateway's way that had gone to another server directly. */
+struct wire_grant { uint64_t stamp_ns; uint32_t lease_ms; enum wire_grant_state state; uint8_t moves; };
 
 struct wire_message {
 	enum wire_type type;

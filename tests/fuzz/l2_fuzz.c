@@ -40,7 +40,7 @@ static void look(const struct wire_message *m)
 			json_decref(again);
 		}
 		(void)!hello_check(json, "dc-web01", "net0", "office", &mtu, &err);
-		if (!hello_parse_peers(json, peers, &count, &err) && count > HELLO_PEERS)
+		if (!hello_parse_peers(json, peers, &count, &mtu, &err) && (count > HELLO_PEERS || mtu > FRAME_MAX))
 			abort();
 		if (strchr(err.text, '\n'))
 			abort();

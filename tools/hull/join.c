@@ -151,11 +151,11 @@ static void print_status(void *ctx)
 
 	if (status)
 		json_object_set_new(status, "tap",
-				    json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I}", "device", tap_name(j->device), "in_frames",
+				    json_pack("{s:s s:I s:I s:I s:I s:I s:I s:I s:I}", "device", tap_name(j->device), "in_frames",
 					      (json_int_t)t->in.frames, "out_frames", (json_int_t)t->out.frames, "drop_full",
 					      (json_int_t)t->drop_full, "drop_down", (json_int_t)t->drop_down, "drop_refused",
-					      (json_int_t)t->drop_refused, "drop_short", (json_int_t)t->drop_short, "segmented",
-					      (json_int_t)t->segmented));
+					      (json_int_t)t->drop_refused, "drop_short", (json_int_t)t->drop_short, "coalesced",
+					      (json_int_t)t->coalesced, "segmented", (json_int_t)t->segmented));
 	json_dumpf(status, stdout, JSON_INDENT(2));
 	putchar('\n');
 	fflush(stdout);

@@ -127,10 +127,10 @@ static inline int asker_wait(struct asker *a)
 }
 
 /* A ticket of this authority: caller → callee net0, for relay. */
-static inline void csc_rig_ticket(struct pki_rig *pki, const char *caller, const char *callee, const char *relay, time_t now,
-	char text[TICKET_TEXT])
+static inline void csc_rig_ticket_of(struct pki_rig *pki, enum pki_role role, const char *caller, const char *callee, const char *relay,
+	time_t now, char text[TICKET_TEXT])
 {
-	struct ticket t = { .caller.role = PKI_LCG, .callee.role = PKI_HV, .nic = "net0" };
+	struct ticket t = { .caller.role = role, .callee.role = PKI_HV, .nic = "net0" };
 	struct secret der = { 0 };
 	const uint8_t *p;
 	EVP_PKEY *key;
@@ -144,4 +144,10 @@ static inline void csc_rig_ticket(struct pki_rig *pki, const char *caller, const
 	secret_destroy(&der);
 	CU_ASSERT_FATAL(key && !ticket_sign(&t, key, TICKET_LIFE_S, now, text, NULL));
 	EVP_PKEY_free(key);
+}
+
+static inline void csc_rig_ticket(struct pki_rig *pki, const char *caller, const char *callee, const char *relay, time_t now,
+	char text[TICKET_TEXT])
+{
+	csc_rig_ticket_of(pki, PKI_LCG, caller, callee, relay, now, text);
 }

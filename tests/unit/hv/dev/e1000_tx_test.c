@@ -380,6 +380,34 @@ static void offloads_that_do_not_fit_their_frame_drop_it(void)
 	rig_free(r);
 }
 
+static void a_round_is_short_however_long_the_ring_is(void)
+{
+	enum { LONG_RING = 0x40000, COUNT = 4096, LEN = 1500, MOST = 1024 };
+	struct rig *r = rig_start();
+	unsigned bytes = NET_ROUND_BYTES / LEN + 1;
+
+	for (unsigned i = 0; i < COUNT; i++) {
+		put_le64(r->ram + LONG_RING + i * 16, RIG_TX_BUF);
+		put_le32(r->ram + LONG_RING + i * 16 + 8, LEN | (EOP | IFCS | RS) << 24);
+	}
+	rig_set(r, TDBAL, LONG_RING);
+	rig_set(r, TDLEN, COUNT * 16);
+	rig_set(r, TDT, COUNT - 1);
+	check_eq(r->port.sent, bytes);
+	check_eq(rig_get(r, TDH), bytes);
+	fake_clock_advance(&r->clock, 1);
+	check_eq(r->port.sent, COUNT - 1);
+	check_eq(rig_get(r, TDH), COUNT - 1);
+	for (unsigned i = 0; i < COUNT; i++)	/* nothing to send, for ever */
+		put_le32(r->ram + LONG_RING + i * 16 + 8, 0);
+	rig_set(r, TDT, COUNT - 2);
+	check_eq(rig_get(r, TDH), MOST - 1);	/* from COUNT - 1 on */
+	rig_set(r, CTRL, 1u << 26);	/* a reset ends it */
+	fake_clock_advance(&r->clock, 1000);
+	check_eq(rig_get(r, TDH), 0);
+	rig_free(r);
+}
+
 static const struct test tests[] = {
 	{ "a legacy frame goes out and is reported", a_legacy_frame_goes_out_and_is_reported },
 	{ "a frame may lie in several buffers and the ring wraps", a_frame_may_lie_in_several_buffers_and_the_ring_wraps },
@@ -397,6 +425,7 @@ static const struct test tests[] = {
 	{ "descriptors and buffers outside memory are passed over", descriptors_and_buffers_outside_memory_are_passed_over },
 	{ "a frame without an end does not grow", a_frame_without_an_end_does_not_grow },
 	{ "endless contexts end with the ring", endless_contexts_end_with_the_ring },
+	{ "a round is short however long the ring is", a_round_is_short_however_long_the_ring_is },
 	{ "offloads that do not fit their frame drop it", offloads_that_do_not_fit_their_frame_drop_it },
 	{ NULL, NULL },
 };

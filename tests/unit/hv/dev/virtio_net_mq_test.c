@@ -195,6 +195,60 @@ static void waiting_frame_follows_when_pairs_go(void)
 	end();
 }
 
+static void full_pair_keeps_its_order_and_stops_no_other(void)
+{
+	begin(BASE | F(MQ), QUEUES);
+	check_eq(set_pairs(PAIRS), VIRTIO_NET_OK);
+	make(7, 8, false);
+	send(3);
+	make(9, 10, false);
+	send(1);
+	make(7, 8, true);
+	check(!deliver());
+	/* there is a buffer, but the driver has not said so: the one that waits comes first */
+	vq_add(&q[6], (struct buffer[]){ { RXBUF + 0x3000, 2048, W } }, 1);
+	check(!deliver());
+	make(9, 10, true);
+	give(1);
+	check(deliver());
+	check(got(1));
+	make(7, 8, true);
+	vq_kick(&q[6]);		/* the port is asked */
+	check(deliver());
+	check(got(3));
+	check(!deliver());
+	/* a new driver's first frames wait for nothing */
+	check(driver_negotiate(&d, BASE | F(MQ)));
+	for (unsigned i = 0; i < QUEUES; i++) {
+		vq_place(&q[i], rig, 0xa0000 + i * 0x8000, SIZE, true);
+		vq_program(&d, &q[i], i);
+	}
+	vq_add(&q[0], (struct buffer[]){ { RXBUF, 2048, W } }, 1);
+	set_status(&d, VIRTIO_CONFIG_S_DRIVER_OK);
+	driver_msix(&d);
+	check(deliver());
+	end();
+}
+
+static void round_is_short_however_long_its_frames_are(void)
+{
+	enum { BIG = 60000, MOST = NET_ROUND_BYTES / BIG + 1 };
+	static const struct virtio_net_hdr_v1 none;
+
+	begin(BASE, 3);
+	memcpy(rig->ram + TXBUF, &none, HDR);
+	for (unsigned i = 0; i < SIZE; i++)
+		vq_add(&q[1], (struct buffer[]){ { TXBUF, HDR + BIG, 0 } }, 1);
+	vq_kick(&q[1]);
+	check_eq(wire->sent, MOST);
+	rig_advance(rig, 1);
+	check_eq(wire->sent, 2 * MOST);
+	for (unsigned i = 0; i < SIZE; i++)
+		rig_advance(rig, 1);
+	check_eq(wire->sent, SIZE);
+	end();
+}
+
 static void reset_leaves_one_pair(void)
 {
 	begin(BASE | F(MQ), QUEUES);
@@ -262,6 +316,8 @@ static const struct test tests[] = {
 	{ "a flow comes back where it was sent", flow_comes_back_where_it_was_sent },
 	{ "flows that nobody sent spread", flows_that_nobody_sent_spread },
 	{ "a waiting frame follows when pairs go", waiting_frame_follows_when_pairs_go },
+	{ "a full pair keeps its order and stops no other", full_pair_keeps_its_order_and_stops_no_other },
+	{ "a round is short however long its frames are", round_is_short_however_long_its_frames_are },
 	{ "a reset leaves one pair", reset_leaves_one_pair },
 	{ "datagrams pass whole", datagrams_pass_whole },
 	{ "a flow is the same both ways", flow_is_the_same_both_ways },

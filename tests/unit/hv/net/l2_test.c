@@ -26,6 +26,7 @@ static struct {
 	struct l2_gateway *gateway;
 	/* the NIC */
 	bool room, carrier, refuse;
+	uint8_t stuck;		/* a queue without room: of frames that end so; 0: none */
 	unsigned received, asked;
 	size_t len[KEPT];
 	uint8_t first[KEPT], frame[FRAME_MAX];
@@ -63,7 +64,7 @@ static bool receive(void *nic, const struct virtio_net_hdr_v1 *hdr, const void *
 {
 	struct net_layers l;
 
-	if (!rig.room)
+	if (!rig.room || (rig.stuck && ((const uint8_t *)frame)[len - 1] == rig.stuck))
 		return false;
 	if (rig.received < KEPT) {
 		rig.len[rig.received] = len;
@@ -315,6 +316,31 @@ static void frames_wait_for_room_and_then_are_dropped(void)
 	end();
 }
 
+static bool two_received(void) { return rig.received == 2; }
+static bool held_three(void) { return status_number("held_bytes") == 3 * (54 + 100 + 16); }
+
+static void full_queue_stops_no_other(void)
+{
+	static const uint8_t order[] = { 1, 2, 1, 2, 1 }, after[] = { 2, 2, 1, 1, 1 };
+
+	begin(false);
+	start();
+	check(until(is_up));
+	rig.stuck = 1;
+	for (size_t i = 0; i < sizeof order; i++)
+		to_server(&(struct virtio_net_hdr_v1){ 0 }, 100, order[i]);
+	check(until(two_received) && until(held_three));
+	net_port_resume(rig.port);
+	check_eq(rig.received, 2);
+	check_eq(status_number("drop_full"), 0);
+	rig.stuck = 0;
+	net_port_resume(rig.port);
+	check_eq(rig.received, sizeof after);
+	check(!memcmp(rig.first, after, sizeof after));
+	check_eq(status_number("held_bytes"), 0);
+	end();
+}
+
 static bool is_lonely(void)
 {
 	json_t *status = net_l2_status(rig.port);
@@ -357,6 +383,7 @@ static const struct test tests[] = {
 	{ "super-frames pass whole", super_frames_pass_whole },
 	{ "a NIC without offloads gets plain frames", nic_without_offloads_gets_plain_frames },
 	{ "frames wait for room, and then are dropped", frames_wait_for_room_and_then_are_dropped },
+	{ "a full queue stops no other", full_queue_stops_no_other },
 	{ "the cable stays in while gateways change", cable_stays_in_while_gateways_change },
 	{ "who may not gets nothing", who_may_not_gets_nothing },
 	{ NULL, NULL },

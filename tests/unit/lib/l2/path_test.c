@@ -158,7 +158,7 @@ static void test_hello(void)
 
 static void test_rules(void)
 {
-	struct wire_grant grant = { 1, 500, WIRE_ACTIVE };
+	struct wire_grant grant = { 1, 500, WIRE_ACTIVE, 0 };
 	struct wire_beat beat = { .stamp_ns = 1 };
 	uint8_t buf[WIRE_SMALL];
 	struct rig r;
@@ -283,7 +283,7 @@ static uint64_t stamp_said(struct rig *r)
 
 static void test_grants(void)
 {
-	struct wire_grant grant = { 0, 500, WIRE_ACTIVE };
+	struct wire_grant grant = { 0, 500, WIRE_ACTIVE, 0 };
 	uint8_t buf[WIRE_SMALL];
 	struct rig r;
 

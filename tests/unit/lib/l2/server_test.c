@@ -3,8 +3,10 @@
 #include "lib/l2/server.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "lib/l2/gateway.h"
@@ -16,8 +18,8 @@ static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0
 static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-struct end { struct l2_server *server; unsigned frames, carriers; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
-struct gate { struct l2_gateway *gateway; unsigned frames, changes; bool active; struct shim *shim; struct rig *rig; };
+struct end { struct l2_server *server; unsigned frames, carriers, moved, mtu; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
+struct gate { struct l2_gateway *gateway; unsigned frames, changes, moved; bool active, leaves; struct shim *shim; struct rig *rig; };
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
 static bool on_nic(void *ctx, struct frame *f)
@@ -45,6 +47,8 @@ static int on_authorise(void *ctx, struct link *link, const json_t *hello, struc
 	return e->refuse ? err_set(err, e->refuse, "not you") : 0;
 }
 
+static void on_peer_moved(void *ctx) { ((struct end *)ctx)->moved++; }
+static void on_moved(void *ctx) { ((struct gate *)ctx)->moved++; }
 static void on_lan(void *ctx, struct frame *f) { ((struct gate *)ctx)->frames++; }
 
 static void on_active(void *ctx, bool active)
@@ -54,13 +58,20 @@ static void on_active(void *ctx, bool active)
 
 	g->active = active;
 	g->changes++;
+	if (!active && g->leaves) {
+		l2_gateway_free(g->gateway);
+		g->gateway = NULL;
+		return;
+	}
 	r->two_served |= r->g[0].gateway && r->g[1].gateway && l2_gateway_is_active(r->g[0].gateway) &&
 		l2_gateway_is_active(r->g[1].gateway);
 }
 
+static void on_mtu(void *ctx, unsigned mtu) { ((struct end *)ctx)->mtu = mtu; }
+
 static void open_end(struct rig *r, struct end *e, const char *name, const uint8_t mac[6])
 {
-	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier };
+	static const struct l2_server_ops ops = { .frame = on_nic, .carrier = on_carrier, .peer_moved = on_peer_moved, .lan_mtu = on_mtu };
 	struct l2_server_config c = { .server = name, .nic = "net0", .segment = "office", .listen = "127.0.0.1:0",
 		.authorise = on_authorise, .mtu = 1400 };
 
@@ -78,7 +89,7 @@ static void setup(struct rig *r)
 /* By a shim, so that it can be cut off. */
 static void open_gate(struct rig *r, unsigned i, struct end *to, const char *server, const char *segment, uint32_t priority)
 {
-	static const struct l2_gateway_ops ops = { on_lan, on_active };
+	static const struct l2_gateway_ops ops = { on_lan, on_active, on_moved };
 	char address[32], name[8];
 	struct l2_gateway_config c = { .gateway = name, .server = server, .nic = "net0", .segment = segment, .direct = address,
 		.lanes = 2, .priority = priority };
@@ -347,6 +358,23 @@ static void test_again(void)
 	teardown(&r);
 }
 
+static bool has_left(void *ctx) { return !((struct rig *)ctx)->g[0].gateway; }
+
+/* An owner that frees its end when it is told that it serves no more. */
+static void test_freed_inside(void)
+{
+	struct rig r;
+
+	setup(&r);
+	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
+	check_or_return(rig_wait(r.loop, first_serves, &r));
+	r.g[0].leaves = true;
+	shim_cut(r.g[0].shim);
+	check(rig_wait(r.loop, has_left, &r));
+	rig_run_ms(r.loop, 300);
+	teardown(&r);
+}
+
 static bool refused_twice(void *ctx) { return counters_of(&((struct rig *)ctx)->a).refused >= 2; }
 
 static void test_refused(void)
@@ -397,7 +425,7 @@ static json_t *introduction(struct rig *r)
 
 	snprintf(a, sizeof a, "127.0.0.1:%u", l2_server_port(r->a.server));
 	snprintf(b, sizeof b, "127.0.0.1:%u", l2_server_port(r->b.server));
-	return json_pack("{s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "peers", "server", "dc-a",
+	return json_pack("{s:i s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "mtu", 1400, "peers", "server", "dc-a",
 			 "nic", "net0", "macs", "52:54:00:00:00:01", "direct", a, "relay", "tickets", "t1", "t2", "t3", "server", "dc-b", "nic", "net0",
 			 "macs", "52:54:00:00:00:02", "direct", b, "relay", "tickets", "t1", "t2", "t3");
 }
@@ -421,6 +449,7 @@ static bool peers_open(void *ctx)
 	return open;
 }
 
+static bool gate_told(void *ctx) { return ((struct rig *)ctx)->g[0].moved; }
 static bool gate_has(void *ctx) { return ((struct rig *)ctx)->g[0].frames >= 2; }
 
 static void test_peers(void)
@@ -435,12 +464,19 @@ static void test_peers(void)
 	check(!l2_gateway_send_peers(r.g[1].gateway, peers));
 	check_or_return(rig_wait(r.loop, peers_open, &r));
 	rig_run_ms(r.loop, 150);	/* the called end has heard a beat */
+	check_eq(r.a.mtu, 1400);
+	check_eq(r.b.mtu, 1400);
+	check(l2_server_has_peer(r.a.server) && l2_server_has_peer(r.b.server));
 	send_out(&r.a, mac_b, mac_a, 1, 200);
 	check(rig_wait(r.loop, b_has, &r));
 	send_out(&r.b, mac_a, mac_b, 1, 200);
 	check(rig_wait(r.loop, nic_has, &r));
 	check_eq(r.g[0].frames, 0);
 	check_eq(r.g[1].frames, 0);
+	/* who filters has been told, at both ends and once */
+	check_eq(r.a.moved, 1);
+	check_eq(r.b.moved, 1);
+	check_eq(r.g[0].moved, 0);
 	/* not its own source; then by the gateway: what is no peer's */
 	send_out(&r.a, mac_b, mac_lan, 1, 200);
 	send_out(&r.a, mac_lan, mac_a, 1, 200);
@@ -451,7 +487,9 @@ static void test_peers(void)
 	/* forgotten: all by the gateway */
 	json_array_clear(json_object_get(peers, "peers"));
 	check(!l2_gateway_send_peers(r.g[0].gateway, peers));
-	rig_run_ms(r.loop, 50);
+	check(rig_wait(r.loop, gate_told, &r));
+	check_eq(r.g[1].moved, 0);
+	check(!l2_server_has_peer(r.a.server));
 	r.g[0].frames = 1;
 	send_out(&r.a, mac_b, mac_a, 1, 200);
 	check(rig_wait(r.loop, gate_has, &r));
@@ -462,18 +500,26 @@ static void test_peers(void)
 
 static bool path_ended(void *ctx) { return ((struct rig *)ctx)->g[0].changes >= 2; }
 
-static void test_bad_peers(void)
+static void refuse_peers(json_t *peers)
 {
 	struct rig r;
-	json_t *peers = json_pack("{s:[{s:s}]}", "peers", "server", "dc-b");
 
 	setup(&r);
 	open_gate(&r, 0, &r.a, "dc-a", "office", 0);
 	check_or_return(rig_wait(r.loop, first_serves, &r));
 	check(!l2_gateway_send_peers(r.g[0].gateway, peers));
 	check(rig_wait(r.loop, path_ended, &r));
+	check_eq(r.a.mtu, 0);
 	json_decref(peers);
 	teardown(&r);
+}
+
+static void test_bad_peers(void)
+{
+	refuse_peers(json_pack("{s:[{s:s}]}", "peers", "server", "dc-b"));
+	refuse_peers(json_pack("{s:[] s:i}", "peers", "mtu", -1));
+	refuse_peers(json_pack("{s:[] s:i}", "peers", "mtu", FRAME_MAX + 1));
+	refuse_peers(json_pack("{s:[] s:s}", "peers", "mtu", "1500"));
 }
 
 /* ---- hand-written callers */
@@ -588,6 +634,40 @@ static void test_beat_flood(void)
 	teardown(&r);
 }
 
+static bool was_called(void *ctx) { return counters_of(&((struct rig *)ctx)->a).calls; }
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* No descriptor is left: the connection waits, and nobody spins meanwhile. */
+static void test_no_descriptors(void)
+{
+	struct rlimit old, few;
+	struct rig r;
+	uint64_t cpu;
+	int fd, next;
+
+	setup(&r);
+	fd = dial(&r);
+	next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	CU_ASSERT_FATAL(next >= 0 && !getrlimit(RLIMIT_NOFILE, &old));
+	close(next);
+	few = (struct rlimit){ (rlim_t)next, old.rlim_max };
+	CU_ASSERT_FATAL(!setrlimit(RLIMIT_NOFILE, &few));
+	cpu = cpu_ms();
+	rig_run_ms(r.loop, 300);
+	check(cpu_ms() - cpu < 100);
+	CU_ASSERT_FATAL(!setrlimit(RLIMIT_NOFILE, &old));
+	check(rig_wait(r.loop, was_called, &r));
+	close(fd);
+	teardown(&r);
+}
+
 static bool all_refused(void *ctx) { return counters_of(&((struct rig *)ctx)->a).refused >= 36; }
 
 /* Many that say nothing: the last ones find no place, and those that are there keep theirs. */
@@ -615,12 +695,14 @@ static const struct test tests[] = {
 	{ "takeover: orderly stop", test_stop },
 	{ "takeover: the LAN's cable", test_lan_down },
 	{ "connections are made again", test_again },
+	{ "a gateway freed when it is told to rest", test_freed_inside },
 	{ "refused callers", test_refused },
 	{ "an end that reads nothing", test_flood },
 	{ "servers among themselves", test_peers },
 	{ "introductions that are none", test_bad_peers },
 	{ "callers that disagree with themselves, or are unknown", test_strange_callers },
 	{ "a flood of beats", test_beat_flood },
+	{ "no descriptor for a caller", test_no_descriptors },
 	{ "callers that say nothing", test_silent_callers },
 	{ NULL },
 };

@@ -18,7 +18,7 @@ static void refused(const uint8_t *data, size_t len, const char *text)
 static void test_small(void)
 {
 	struct wire_beat beat = { 0x1122334455667788, WIRE_BEAT_LAN, 77, 1234 };
-	struct wire_grant grant = { 99, 500, WIRE_OTHER_PATH };
+	struct wire_grant grant = { 99, 500, WIRE_OTHER_PATH, 7 };
 	struct wire_message m;
 	uint8_t buf[WIRE_SMALL];
 	size_t used, len = wire_put_beat(buf, &beat);
@@ -32,7 +32,8 @@ static void test_small(void)
 	      m.beat.rtt_us == 1234);
 	len = wire_put_grant(buf, &grant);
 	check(!wire_parse(buf, len, &used, &m, NULL) && used == len);
-	check(m.type == WIRE_GRANT && m.grant.stamp_ns == 99 && m.grant.lease_ms == 500 && m.grant.state == WIRE_OTHER_PATH);
+	check(m.type == WIRE_GRANT && m.grant.stamp_ns == 99 && m.grant.lease_ms == 500 && m.grant.state == WIRE_OTHER_PATH &&
+	      m.grant.moves == 7);
 	len = wire_put_consumed(buf, 1ull << 40);
 	check(!wire_parse(buf, len, &used, &m, NULL) && used == len && m.type == WIRE_CONSUMED && m.consumed == 1ull << 40);
 	len = wire_put_release(buf, 5);
@@ -57,7 +58,7 @@ static void test_frame(void)
 static void test_bad(void)
 {
 	uint8_t buf[WIRE_SMALL];
-	struct wire_grant grant = { 99, 500, WIRE_ACTIVE };
+	struct wire_grant grant = { 99, 500, WIRE_ACTIVE, 0 };
 	size_t len;
 
 	refused((uint8_t *)"\0\0\0\0", 4, "message of type 0, which there is not");
