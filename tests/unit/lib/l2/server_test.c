@@ -257,7 +257,7 @@ static bool is_dry(void *ctx)
 /* Nobody is dialled before there is a ticket for each lane, and then at once. */
 static void test_tickets(void)
 {
-	static const struct l2_gateway_ops ops = { on_lan, on_active };
+	static const struct l2_gateway_ops ops = { .frame = on_lan, .active = on_active };
 	char address[32];
 	struct l2_gateway_config c = { .gateway = "gw0", .server = "dc-a", .nic = "net0", .segment = "office", .direct = address, .lanes = 2,
 		.ticket = on_ticket, .tickets = on_tickets };
