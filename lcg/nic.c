@@ -91,7 +91,7 @@ static void on_active(void *ctx, bool active)
 
 	n->active = active;
 	if (n->port) {
-		segment_port_set_mtu(n->port, l2_gateway_mtu(n->link));
+		segment_port_set_nic_mtu(n->port, l2_gateway_mtu(n->link));
 		segment_port_set_active(n->port, active, loop_now_ns());
 	}
 	n->announced = 1;	/* the first with set_active */
@@ -241,7 +241,7 @@ int nic_plug(struct nic *n, struct segment *segment, struct err *err)
 		return rc;
 	segment_remove_port(n->port);
 	n->port = port;
-	segment_port_set_mtu(port, l2_gateway_mtu(n->link));
+	segment_port_set_nic_mtu(port, l2_gateway_mtu(n->link));
 	segment_port_set_active(port, n->active, loop_now_ns());
 	return 0;
 }
@@ -362,9 +362,11 @@ json_t *nic_status(const struct nic *n)
 	filter_counters(n->filter, &f);
 	collect(&f, &l, &drops);
 	/* the sum is without what another gateway serves: that is no loss */
-	return json_pack("{s:s s:s s:s s:s s:b s:I s:I s:I s:o* s:I s:s s:I s:o*}", "server", n->config.server, "nic", n->config.nic, "segment",
+	return json_pack("{s:s s:s s:s s:s s:b s:I s:I s:I s:o* s:I s:s s:I s:o*}", "server", n->config.server,
+		"nic", n->config.nic, "segment",
 		n->segment, "mac", mac, "active", n->active, "from_server_rate", (json_int_t)n->rate.in_rate, "to_server_rate",
-		(json_int_t)n->rate.out_rate, "drops", (json_int_t)(drops_sum(&drops) - l.drop_passive), "drop_causes", drops_json(&drops), "tickets",
+		(json_int_t)n->rate.out_rate, "drops", (json_int_t)(drops_sum(&drops) - l.drop_passive),
+		"drop_causes", drops_json(&drops), "tickets",
 		(json_int_t)(n->tickets ? tickets_count(n->tickets) : 0), "tickets_trouble", n->tickets ? tickets_trouble(n->tickets) : "",
 		"connections", (json_int_t)f.connections, "link", l2_gateway_status(n->link));
 }

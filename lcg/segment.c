@@ -416,7 +416,7 @@ void segment_set_mtu(struct segment *s, uint32_t mtu)
 			filter_set_mtu(s->port[i]->filter, mtu, s->port[i]->mtu);
 }
 
-void segment_port_set_mtu(struct segment_port *p, uint32_t mtu)
+void segment_port_set_nic_mtu(struct segment_port *p, uint32_t mtu)
 {
 	p->mtu = mtu;
 	filter_set_mtu(p->filter, p->segment->mtu, mtu);

@@ -59,9 +59,9 @@ void segment_free(struct segment *segment);	/* its ports are gone by then; NULL 
 void segment_set(struct segment *segment, const struct segment_config *config, const struct segment_ops *ops, void *ctx);
 /* The LAN's MTU, for the filters; 0: not known. */
 void segment_set_mtu(struct segment *segment, uint32_t mtu);
-uint32_t segment_port_mtu(const struct segment_port *port);	/* of its segment; 0: not known */
 /* That of a server's NIC. */
-void segment_port_set_mtu(struct segment_port *port, uint32_t mtu);
+void segment_port_set_nic_mtu(struct segment_port *port, uint32_t mtu);
+uint32_t segment_port_mtu(const struct segment_port *port);	/* of its segment; 0: not known */
 
 /* A server's NIC: where its frames go. filter stays the caller's and outlives the port. */
 typedef void segment_send_fn(void *ctx, struct frame *f);

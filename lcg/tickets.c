@@ -67,6 +67,9 @@ static void fill_up(struct tickets *t, time_t now)
 {
 	unsigned good = 0;
 
+	/* the clock was set back */
+	if (t->ask_at > now + TICKETS_PAUSE_MAX_S)
+		t->ask_at = 0;
 	for (unsigned i = 0; i < t->count; i++)
 		good += t->ticket[i].until > now + TICKETS_MARGIN_S;
 	if (t->asking || good >= t->want || now < t->ask_at)

@@ -25,8 +25,14 @@ static void on_connect(void *ctx, int fd, uint32_t events)
 	struct control *c = ctx;
 	int conn = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	if (conn < 0)
+	if (conn < 0) {
+		int code = errno;
+
+		if (code != EAGAIN)
+			log_limited(LOG_WARN, "control socket: cannot accept: %s", strerror(code));
+		rest_after(c->rest, code);
 		return;
+	}
 	if (!may_ask(conn)) {
 		log_limited(LOG_WARN, "control socket: another user was refused");
 		close(conn);
@@ -72,6 +78,7 @@ static int listen_on(struct control *c, struct err *err)
 	}
 	r = listen(c->fd, CONTROL_CONNS) ? -errno : 0;
 	r = r ? r : loop_watch_add(c->loop, c->fd, EPOLLIN, on_connect, c, &c->watch);
+	r = r ? r : rest_create(c->loop, c->watch, &c->rest);
 	return r ? err_set(err, r, "%s", strerror(-r)) : 0;
 }
 
@@ -120,6 +127,7 @@ void control_free(struct control *c)
 	for (unsigned i = 0; i < CONTROL_CONNS; i++)
 		if (c->conn[i])
 			control_conn_free(c->conn[i]);
+	rest_free(c->rest);
 	loop_watch_remove(c->watch);
 	if (c->fd >= 0) {
 		close(c->fd);

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include "lib/control.h"
 #include "lib/ctl.h"
+#include "lib/rest.h"
 
 struct control_conn {
 	struct control *c;
@@ -25,6 +26,7 @@ struct control {
 	struct sockaddr_un addr;
 	int fd;
 	struct loop_watch *watch;
+	struct rest *rest;
 	struct control_conn *conn[CONTROL_CONNS];
 };
 

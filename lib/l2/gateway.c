@@ -263,7 +263,8 @@ int l2_gateway_create(struct loop *loop, const struct l2_gateway_config *config,
 	g = calloc(1, sizeof *g);
 	if (!g)
 		return err_set(err, -ENOMEM, "l2 gateway: out of memory");
-	*g = (struct l2_gateway){ .loop = loop, .ctx = ctx, .authorise = config->authorise, .ticket = config->ticket, .tickets = config->tickets,
+	*g = (struct l2_gateway){ .loop = loop, .ctx = ctx, .authorise = config->authorise, .ticket = config->ticket,
+		.tickets = config->tickets,
 		.priority = config->priority, .lan = true, .name = strdup(config->gateway), .server = strdup(config->server),
 		.nic = strdup(config->nic) };
 	g->ops.frame = ops->frame ? ops->frame : no_frame;

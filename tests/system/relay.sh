@@ -226,6 +226,39 @@ hull_stop web3
 hull_stop db3
 hull_stop evil-swap
 
+# two at once: each has a good ticket, and is joined with the other's server
+evil_start cross
+park web5 hv/dc-web01 $evil_cloud dc-web01
+park db5 hv/dc-db01 $evil_cloud dc-db01
+evil_ticket e5 dc-web01
+hull_pki allow lcg/gw2 hv/dc-db01
+"$end" sign "$hull_store" "$net_dir/root" gw2 dc-db01 evil 0 >"$net_dir/e6"
+hull_start lan cross1 "$end" call "$(id lcg/gw1)" $evil dc-web01 "$net_dir/e5" 1000
+wait_for 10 hull_said evil-cross 'holds a call'
+hull_start lan cross2 "$end" call "$(id lcg/gw2)" $evil dc-db01 "$net_dir/e6" 1000
+wait_for 20 hull_said cross1 refused && wait_for 20 hull_said cross2 refused
+if hull_said cross1 'refused EKEYREJECTED the other end is another server' && hull_said cross2 'refused EKEYREJECTED the other end is another server'; then
+	pass "it swaps two callers' servers: both see whom they met"
+else fail "it swaps two callers' servers: $(tail -qn 1 "$net_dir/cross1.log" "$net_dir/cross2.log" | tr '\n' ' ')"; fi
+if wait_for 10 hull_said web5 'closed EIO' && wait_for 10 hull_said db5 'closed EIO'; then pass "it swaps two callers' servers: both go before they show a ticket"
+else fail "it swaps two callers' servers: $(tail -qn 1 "$net_dir/web5.log" "$net_dir/db5.log" | tr '\n' ' ')"; fi
+for i in cross1 cross2 web5 db5 evil-cross; do hull_stop $i; done
+
+# clocks: what a relay lets through is looked at again where it arrives
+rm "$net_dir/evil-record.log"
+evil_start record
+park web6 hv/dc-web01 $evil_cloud dc-web01
+"$end" sign "$hull_store" "$net_dir/root" gw1 dc-web01 evil -1000 >"$net_dir/e8"
+call 1 'refused' lcg/gw1 $evil dc-web01 e8
+wait_for 10 hull_said web6 'refused EKEYEXPIRED ticket: has expired' && pass "an expired ticket: the server refuses it" || fail "an expired ticket: $(tail -n 1 "$net_dir/web6.log")"
+wait_for 10 sh -c "[ \$(grep -c parked '$net_dir/evil-record.log') -ge 2 ]"
+"$end" sign "$hull_store" "$net_dir/root" gw1 dc-web01 evil 1000 >"$net_dir/e9"
+call 1 'refused' lcg/gw1 $evil dc-web01 e9
+wait_for 10 hull_said web6 'refused EKEYEXPIRED ticket: is not valid for another' && pass "a ticket of the future: the server refuses it" ||
+	fail "a ticket of the future: $(tail -n 1 "$net_dir/web6.log")"
+hull_stop web6
+hull_stop evil-record
+
 evil_start replay
 park web4 hv/dc-web01 $evil_cloud dc-web01
 evil_ticket e7 dc-web01

@@ -4,6 +4,7 @@
  *   record   nothing: FILE gets them, both ways
  *   flip     flips one bit of the caller's AT-th byte
  *   swap     joins each call with whoever parked under another name than it asked for
+ *   cross    waits for two calls, and joins each with the server that the other one asked for
  *   replay   sends what the first caller said again to the next one who parks
  * relay_evil DIR LISTEN MODE FILE [AT]. Lines on standard output: "listening ADDRESS", "parked", "joined", "replayed N".
  */
@@ -29,7 +30,7 @@ struct half { int from, to; size_t moved; bool caller; struct loop_watch *watch;
 static struct loop *loop;
 static struct identity id;
 static SSL_CTX *tls;
-static struct spot *spots;
+static struct spot *spots, *held;	/* held: a call that waits for another one */
 static FILE *file;
 static const char *mode;
 static size_t at;
@@ -98,13 +99,41 @@ static int take_spot(const char *server)
 		struct spot *it = *s;
 		int fd = it->fd;
 
-		if (!strcmp(it->server, server) == !strcmp(mode, "swap"))
+		if (!strcmp(it->server, server) == (!strcmp(mode, "swap") || !strcmp(mode, "cross")))
 			continue;
 		*s = it->next;
 		free(it);
 		return fd;
 	}
 	return -1;
+}
+
+static void join_or_close(int fd, const char *server)
+{
+	int called = take_spot(server);
+
+	if (called < 0)
+		close(fd);
+	else
+		join(fd, called);
+}
+
+/* Both servers are parked; the first call is answered when the second one is there. */
+static void cross(int fd, const char *server)
+{
+	struct spot *first_call = held;
+
+	if (!held) {
+		held = calloc(1, sizeof *held);
+		held->fd = fd;
+		strcpy(held->server, server);
+		tell("holds a call");
+		return;
+	}
+	held = NULL;
+	join_or_close(first_call->fd, first_call->server);
+	join_or_close(fd, server);
+	free(first_call);
 }
 
 static void add_spot(int fd, const char *server)
@@ -159,16 +188,14 @@ static size_t on_read(void *ctx, const uint8_t *data, size_t len)
 static void on_closed(void *ctx, const struct err *why)
 {
 	struct visitor *v = ctx;
-	int fd = why->code ? -1 : link_take_fd(v->link), called;
+	int fd = why->code ? -1 : link_take_fd(v->link);
 
 	if (fd >= 0 && v->parks) {
 		add_spot(fd, v->server);
+	} else if (fd >= 0 && !strcmp(mode, "cross")) {
+		cross(fd, v->server);
 	} else if (fd >= 0) {
-		called = take_spot(v->server);
-		if (called < 0)
-			close(fd);
-		else
-			join(fd, called);
+		join_or_close(fd, v->server);
 	}
 	link_free(v->link);
 	free(v);

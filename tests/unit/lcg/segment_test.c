@@ -270,7 +270,7 @@ static void too_big(void)
 
 	setup(&r, &untagged, "");
 	segment_set_mtu(r.segment, 9000);
-	segment_port_set_mtu(r.port[0], 150);
+	segment_port_set_nic_mtu(r.port[0], 150);
 	f = big(&r, client);
 	segment_from_lan(r.segment, &f, T0);
 	check_eq(r.server[0].frames, 0);
@@ -282,7 +282,7 @@ static void too_big(void)
 	check(!memcmp(r.server[1].first, mac[1], 6) && get_be16(r.server[1].first + 40) == 150);
 	check_eq(segment_counters(r.segment)->too_big, 2);
 	/* the LAN's is still known when a NIC's changes */
-	segment_port_set_mtu(r.port[0], 0);
+	segment_port_set_nic_mtu(r.port[0], 0);
 	f = big(&r, client);
 	segment_from_lan(r.segment, &f, T0);
 	check_eq(r.server[0].frames, 1);

@@ -220,6 +220,31 @@ static void keeps_a_stock(void)
 	finish(&s, true);
 }
 
+/* After a refusal the next question waits for some seconds: not for a day when the clock is set back meanwhile. */
+static void asks_again_when_the_clock_is_set_back(void)
+{
+	struct trust_counters before, after;
+	time_t now = time(NULL);
+	struct tickets *stock;
+	struct side s;
+
+	begin(&s, CA_LIFE_S);
+	wait_loop(&s);
+	CU_ASSERT_FATAL(!tickets_create(s.trust, NULL, "web", "net0", 2, NULL, NULL, &stock));
+	check_eq(trust_ask(s.trust, NULL, "web", "net0", 1, on_answer, &s), 0);
+	wait_loop(&s);
+	check_eq(tickets_counters(stock)->refused, 1);
+	trust_counters(s.trust, &before);
+	tickets_tick(stock, now - 1);
+	trust_counters(s.trust, &after);
+	check_eq(after.asked - before.asked, 0);
+	tickets_tick(stock, now - 86400);
+	trust_counters(s.trust, &after);
+	check_eq(after.asked - before.asked, 1);
+	tickets_free(stock);
+	finish(&s, true);
+}
+
 static void refuses_other_folders(void)
 {
 	struct trust *t;
@@ -234,6 +259,7 @@ static const struct test tests[] = {
 	{ "goes on without the application", goes_on_without_the_application },
 	{ "renews", renews },
 	{ "keeps a stock", keeps_a_stock },
+	{ "asks again when the clock is set back", asks_again_when_the_clock_is_set_back },
 	{ "refuses other folders", refuses_other_folders },
 	{ NULL },
 };

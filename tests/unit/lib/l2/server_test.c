@@ -272,7 +272,8 @@ static void test_tickets(void)
 {
 	static const struct l2_gateway_ops ops = { .frame = on_lan, .active = on_active };
 	char address[32];
-	struct l2_gateway_config c = { .gateway = "gw0", .server = "dc-a", .nic = "net0", .segment = "office", .direct = address, .lanes = 2,
+	struct l2_gateway_config c = { .gateway = "gw0", .server = "dc-a", .nic = "net0", .segment = "office", .direct = address,
+		.lanes = 2,
 		.ticket = on_ticket, .tickets = on_tickets };
 	uint64_t begin;
 	struct rig r;
