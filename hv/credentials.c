@@ -44,10 +44,12 @@ static void drop_tls(struct credentials_tls *tls)
 
 static int make_tls(const struct identity *id, struct credentials_tls *tls, struct err *err)
 {
-	struct tls_config c = { .server = true, .alpn = WIRE_ALPN, .ca = id->ca, .crl = id->crl, .cert = id->cert, .key = id->key };
+	struct tls_config c = { .server = true, .alpn = WIRE_ALPN, .ca = id->ca, .crl = id->crl, .cert = id->cert, .key = id->key,
+		.tickets = 2 };
 	int r = tls_create(&c, &tls->server, err);
 
 	c.server = false;
+	c.tickets = 0;
 	r = r ? r : tls_create(&c, &tls->client, err);
 	c.alpn = RELAY_ALPN;
 	r = r ? r : tls_create(&c, &tls->relay, err);

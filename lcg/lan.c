@@ -8,6 +8,7 @@
 #include "lcg/lan_priv.h"
 #include "lcg/vlan.h"
 #include "lib/bits.h"
+#include "lib/l2/coalesce.h"
 #include "lib/l2/offload.h"
 #include "lib/log.h"
 #include "lib/scope.h"
@@ -116,6 +117,19 @@ void lan_deliver(struct lan *lan, struct frame *f)
 	lan->counters.in.frames++;
 	lan->counters.in.bytes += f->len;
 	f->hdr.num_buffers = 0;
+	coalesce_frame(lan->coalesce, f);
+}
+
+void lan_end_batch(struct lan *lan)
+{
+	coalesce_flush(lan->coalesce);
+	lan->counters.coalesced = coalesce_counters(lan->coalesce)->datagrams;
+}
+
+static void hand_on(void *ctx, struct frame *f)
+{
+	struct lan *lan = ctx;
+
 	lan->frame(lan->ctx, f);
 }
 
@@ -263,7 +277,7 @@ int lan_create(struct loop *loop, const struct lan_config *config, struct netdev
 		return rc;
 	}
 	*l = (struct lan){ .ops = kinds[config->kind], .config = *config, .loop = loop, .devs = devs, .fd = -1 };
-	rc = l->ops->open(l, err);
+	rc = coalesce_create(hand_on, l, &l->coalesce) ? err_set(err, -ENOMEM, "out of memory") : l->ops->open(l, err);
 	if (rc) {
 		rc = err_prefix(err, "lan.%s", config->name);
 		lan_free(l);
@@ -293,6 +307,7 @@ void lan_free(struct lan *lan)
 	if (!lan)
 		return;
 	let_go(lan);
+	coalesce_free(lan->coalesce);
 	free(lan);
 }
 

@@ -20,6 +20,7 @@ struct lan_counters {
 	struct { uint64_t frames, bytes; } in, out;
 	/* full: the interface's queue; down: the interface is; refused: the kernel took it for no frame; short: no frame came in */
 	uint64_t drop_full, drop_down, drop_refused, drop_short, drop_kernel, software;	/* software: super-frames cut up here */
+	uint64_t coalesced;	/* UDP datagrams that were handed on in super-frames (lib/l2/coalesce.h) */
 	uint64_t carrier_changes;
 };
 
@@ -33,7 +34,7 @@ struct lan_ops {
 	void (*close)(struct lan *lan);
 };
 
-/* A frame came in: parsed by nobody yet, LAN_HEADROOM writable bytes in front. It lives until the call returns. */
+/* A frame came in: parsed by nobody yet, LAN_HEADROOM writable bytes in front. It lives until the call returns. UDP: maybe many. */
 typedef void lan_frame_fn(void *ctx, struct frame *f);
 typedef void lan_works_fn(void *ctx, bool works);
 

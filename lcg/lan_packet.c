@@ -83,9 +83,8 @@ static void prepare(struct packet *p)
 	}
 }
 
-static void receive(void *ctx, int fd, uint32_t events)
+static void read_batch(struct lan *lan, int fd)
 {
-	struct lan *lan = ctx;
 	struct packet *p = lan->state;
 
 	for (unsigned round = 0; round < ROUNDS; round++) {
@@ -103,6 +102,12 @@ static void receive(void *ctx, int fd, uint32_t events)
 		if (n < BATCH)
 			return;
 	}
+}
+
+static void receive(void *ctx, int fd, uint32_t events)
+{
+	read_batch(ctx, fd);
+	lan_end_batch(ctx);
 }
 
 /* ---- out */

@@ -17,14 +17,16 @@ struct lan {
 	bool works, started;
 	unsigned plain;			/* kinds of super-frames that the kernel refused: they are cut up here */
 	uint32_t mtu;
+	struct coalesce *coalesce;
 	struct lan_counters counters;
 	void *state;			/* the kind's own buffers */
 };
 
 extern const struct lan_ops lan_tap_ops, lan_packet_ops, lan_macvtap_ops;
 
-/* For the kinds: a frame came in. */
+/* For the kinds: a frame came in; at the end of those that came together, which are handed on by then: the batch is over. */
 void lan_deliver(struct lan *lan, struct frame *f);
+void lan_end_batch(struct lan *lan);
 /* Reading gave -errno: true when it is over for this round. A device that vanished is let go. */
 bool lan_read_failed(struct lan *lan, int code);
 /* Watch lan->fd for frames. */

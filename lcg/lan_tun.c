@@ -15,9 +15,8 @@
 
 struct tun { uint8_t buf[LAN_HEADROOM + FRAME_MAX]; };
 
-static void receive(void *ctx, int fd, uint32_t events)
+static void read_batch(struct lan *lan, int fd)
 {
-	struct lan *lan = ctx;
 	struct tun *t = lan->state;
 
 	for (unsigned i = 0; i < LAN_BURST; i++) {
@@ -37,6 +36,12 @@ static void receive(void *ctx, int fd, uint32_t events)
 		f.len = (size_t)n - sizeof f.hdr;
 		lan_deliver(lan, &f);
 	}
+}
+
+static void receive(void *ctx, int fd, uint32_t events)
+{
+	read_batch(ctx, fd);
+	lan_end_batch(ctx);
 }
 
 static int configure(struct lan *lan, struct err *err)

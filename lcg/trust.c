@@ -23,6 +23,7 @@ struct trust {
 	loop_fn *renewed;
 	void *ctx;
 	bool threaded;
+	pthread_t thread;
 };
 
 /* ---- shared with the thread */
@@ -229,16 +230,14 @@ void trust_forget(struct trust *t, const void *ctx)
 static int start_thread(struct trust *t, struct err *err)
 {
 	struct trust_shared *s = t->shared;
-	pthread_t thread;
 	int rc;
 
 	s->users++;
-	rc = -pthread_create(&thread, NULL, trust_thread, s);
+	rc = -pthread_create(&t->thread, NULL, trust_thread, s);
 	if (rc) {
 		s->users--;
 		return err_set(err, rc, "identity: no thread: %s", strerror(-rc));
 	}
-	pthread_detach(thread);
 	t->threaded = true;
 	return 0;
 }
@@ -301,8 +300,9 @@ int trust_create(struct loop *loop, const struct trust_config *config, loop_fn *
 	return rc;
 }
 
-static bool stop_thread(struct trust_shared *s, bool wait)
+static bool stop_thread(struct trust *t, bool wait)
 {
+	struct trust_shared *s = t->shared;
 	struct timespec until;
 	int rc = 0;
 	bool over;
@@ -316,6 +316,11 @@ static bool stop_thread(struct trust_shared *s, bool wait)
 		rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
 	over = s->over;
 	pthread_mutex_unlock(&s->lock);
+	/* what OpenSSL keeps for a thread goes with it: it must not be going while the process ends */
+	if (over)
+		pthread_join(t->thread, NULL);
+	else
+		pthread_detach(t->thread);
 	return over;
 }
 
@@ -327,7 +332,7 @@ bool trust_free(struct trust *t, bool wait)
 		return true;
 	loop_watch_remove(t->watch);
 	if (t->threaded)
-		over = stop_thread(t->shared, wait);
+		over = stop_thread(t, wait);
 	if (t->shared)
 		trust_unref(t->shared);
 	SSL_CTX_free(t->tls);

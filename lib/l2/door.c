@@ -147,7 +147,7 @@ static void let_in(struct door *d, int fd)
 		close(fd);
 		return;
 	}
-	if (lane_create(d->loop, fd, d->tls_server, true, &waiting_ops, w, &w->lane, &err)) {
+	if (lane_create(d->loop, fd, d->tls_server, true, NULL, &waiting_ops, w, &w->lane, &err)) {
 		log_limited(LOG_WARN, "l2 %s %s: %s", d->server, d->nic, err.text);
 		waiting_free(w);
 	}

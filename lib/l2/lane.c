@@ -349,12 +349,12 @@ static void on_closed(void *ctx, const struct err *why)
 
 /* ---- life */
 
-int lane_create(struct loop *loop, int fd, SSL_CTX *tls, bool server, const struct lane_ops *ops, void *ctx,
+int lane_create(struct loop *loop, int fd, SSL_CTX *tls, bool server, const char *resume, const struct lane_ops *ops, void *ctx,
 	struct lane **out, struct err *err)
 {
 	static const struct link_ops link_ops = { .read = on_read, .writable = on_writable, .end = on_end, .closed = on_closed };
 	struct link_config config = { .tls = tls, .server = server, .alpn = WIRE_ALPN, .read_max = READ_MAX, .write_max = WRITE_MAX,
-		.handshake_s = LANE_HELLO_S, .gather = true };
+		.handshake_s = LANE_HELLO_S, .gather = true, .resume = tls && !server ? resume : NULL };
 	struct lane *lane = calloc(1, sizeof *lane);
 	int rc;
 

@@ -24,9 +24,12 @@ struct lane_ops {
 
 struct lane_counters { struct { uint64_t frames, bytes; } in, out; uint64_t drop_bad_frame, drop_closed, drop_control; };
 
-/* fd is the lane's from now on, also after a failure. HELLO has to come within LANE_HELLO_S. */
+/*
+ * fd is the lane's from now on, also after a failure. HELLO has to come within LANE_HELLO_S. resume: a TLS client's name for
+ * the other side (struct link_config).
+ */
 enum { LANE_HELLO_S = 10 };
-int lane_create(struct loop *loop, int fd, SSL_CTX *tls, bool server, const struct lane_ops *ops, void *ctx,
+int lane_create(struct loop *loop, int fd, SSL_CTX *tls, bool server, const char *resume, const struct lane_ops *ops, void *ctx,
 	struct lane **lane, struct err *err) must_check;
 void lane_free(struct lane *lane);	/* NULL is fine */
 /* What comes from now on is another's. ops live as long as the lane. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/l2/path.h"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "lib/l2/lane.h"
+#include "lib/link/session.h"
 #include "lib/log.h"
 #include "lib/scope.h"
 
@@ -335,7 +337,9 @@ static int check_slot(const struct path *path, unsigned i, struct err *err)
 int path_add_lane(struct path *path, unsigned i, int fd, SSL_CTX *tls, const json_t *hello, path_check_fn *check,
 	struct err *err)
 {
+	const char *server = json_string_value(json_object_get(hello, "server")), *nic = json_string_value(json_object_get(hello, "nic"));
 	struct slot *slot = &path->slots[i < PATH_LANES ? i : 0];
+	char resume[SESSION_NAME];
 	int rc = check_slot(path, i, err);
 
 	if (rc) {
@@ -343,7 +347,8 @@ int path_add_lane(struct path *path, unsigned i, int fd, SSL_CTX *tls, const jso
 		return rc;
 	}
 	path->check = check;
-	rc = lane_create(path->loop, fd, tls, false, &lane_ops, slot, &slot->lane, err);
+	snprintf(resume, sizeof resume, "%s/%s", server ? server : "", nic ? nic : "");
+	rc = lane_create(path->loop, fd, tls, false, resume, &lane_ops, slot, &slot->lane, err);
 	if (rc)
 		return rc;
 	lane_set_queue(slot->lane, path->config.queue_max / path->config.lanes);

@@ -7,7 +7,7 @@
 #include "lib/l2/offload.h"
 #include "lib/bits.h"
 
-enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80 };
+enum { TCP_FIN = 0x01, TCP_PSH = 0x08, TCP_CWR = 0x80, IP_DF = 0x4000 };
 
 /* Give the headers at seg, copied from the whole frame, the values of segment number index. */
 static void fix_headers(uint8_t *seg, size_t len, const struct net_layers *l, unsigned index, size_t done, bool last, bool ecn)
@@ -20,7 +20,9 @@ static void fix_headers(uint8_t *seg, size_t len, const struct net_layers *l, un
 		put_be16(ip + 4, l4_len);
 	} else {
 		put_be16(ip + 2, (uint16_t)(len - l->l3));
-		put_be16(ip + 4, (uint16_t)(get_be16(ip + 4) + index));
+		/* datagrams that are never cut may all have none, and lib/l2/coalesce.h takes it for that */
+		if (l->tcp || get_be16(ip + 4) || !(get_be16(ip + 6) & IP_DF))
+			put_be16(ip + 4, (uint16_t)(get_be16(ip + 4) + index));
 		put_be16(ip + 10, 0);
 		net_sum_store(ip + 10, (uint16_t)~net_sum_fold(net_sum(0, ip, l->l4 - l->l3)));
 	}

@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include "lib/l2/coalesce.h"
 #include "lib/l2/offload.h"
 #include "lib/l2/wire.h"
 #include "lib/log.h"
@@ -33,6 +34,7 @@ struct tap {
 	bool refuses[GSO_TYPES];	/* kinds of segmentation that the kernel refused once */
 	struct loop_watch *watch;
 	struct tap_counters counters;
+	struct coalesce *coalesce;
 	uint8_t *buffer;		/* headroom, whose end is the virtio-net header, and a frame */
 };
 
@@ -125,24 +127,27 @@ static void lose(struct tap *t)
 		t->ops.gone(t->ctx);
 }
 
-static void on_readable(void *ctx, int fd, uint32_t events)
+static void hand_over(void *ctx, struct frame *f)
 {
 	struct tap *t = ctx;
-	uint8_t *at = t->buffer + FRAME_HEADROOM - WIRE_VNET;
+
+	t->ops.frame(t->ctx, f);
+}
+
+/* False: the device is gone. */
+static bool read_round(struct tap *t, int fd)
+{
+	uint8_t *at = t->buffer + COALESCE_HEADROOM - WIRE_VNET;
 	size_t bytes = 0;
 
 	for (unsigned i = 0; i < FRAMES_A_ROUND && bytes < BYTES_A_ROUND && !t->paused; i++) {
-		struct frame f = { .data = t->buffer + FRAME_HEADROOM };
+		struct frame f = { .data = t->buffer + COALESCE_HEADROOM };
 		ssize_t n = read(fd, at, WIRE_VNET + FRAME_MAX);
 
 		if (n < 0) {
-			if (errno == EBADFD) {
-				log_error("tap %s: the device was deleted", t->name);
-				lose(t);
-			} else if (errno != EAGAIN && errno != EINTR) {
+			if (errno != EAGAIN && errno != EINTR && errno != EBADFD)
 				log_limited(LOG_ERROR, "tap %s: reading failed: %s", t->name, strerror(errno));
-			}
-			return;
+			return errno != EBADFD;
 		}
 		if (n <= WIRE_VNET) {
 			t->counters.drop_short++;
@@ -153,8 +158,23 @@ static void on_readable(void *ctx, int fd, uint32_t events)
 		memcpy(&f.hdr, at, WIRE_VNET);
 		t->counters.in.frames++;
 		t->counters.in.bytes += f.len;
-		t->ops.frame(t->ctx, &f);
+		coalesce_frame(t->coalesce, &f);
 	}
+	return true;
+}
+
+static void on_readable(void *ctx, int fd, uint32_t events)
+{
+	struct tap *t = ctx;
+
+	bool here = read_round(t, fd);
+
+	coalesce_flush(t->coalesce);
+	t->counters.coalesced = coalesce_counters(t->coalesce)->datagrams;
+	if (here)
+		return;
+	log_error("tap %s: the device was deleted", t->name);
+	lose(t);
 }
 
 void tap_pause(struct tap *t, bool pause)
@@ -218,6 +238,7 @@ void tap_free(struct tap *t)
 		return;
 	loop_watch_remove(t->watch);
 	scope_close(&t->fd);
+	coalesce_free(t->coalesce);
 	free(t->buffer);
 	free(t);
 }
@@ -233,8 +254,9 @@ int tap_open(struct loop *loop, const char *name, const struct tap_ops *ops, voi
 	t = calloc(1, sizeof *t);
 	if (!t)
 		return err_set(err, -ENOMEM, "network device %s: out of memory", name);
-	*t = (struct tap){ .ops = *ops, .ctx = ctx, .fd = -1, .buffer = malloc(FRAME_HEADROOM + FRAME_MAX) };
-	rc = t->buffer ? attach(t, name, err) : err_set(err, -ENOMEM, "network device %s: out of memory", name);
+	*t = (struct tap){ .ops = *ops, .ctx = ctx, .fd = -1, .buffer = malloc(COALESCE_HEADROOM + FRAME_MAX) };
+	rc = t->buffer && !coalesce_create(hand_over, t, &t->coalesce) ? attach(t, name, err) :
+		err_set(err, -ENOMEM, "network device %s: out of memory", name);
 	if (!rc && (rc = loop_watch_add(loop, t->fd, EPOLLIN, on_readable, t, &t->watch)))
 		err_set(err, rc, "network device %s: cannot wait for frames: %s", name, strerror(-rc));
 	if (rc) {

@@ -10,7 +10,10 @@
 struct tap;
 
 struct tap_ops {
-	/* hdr, data and len are set, not parsed; FRAME_HEADROOM stands before data; it lives until the call returns. */
+	/*
+	 * hdr, data and len are set, not parsed; FRAME_HEADROOM stands before data; it lives until the call returns. Datagrams of one
+	 * round may come as one super-frame. The TAP stays until this returned.
+	 */
 	void (*frame)(void *ctx, struct frame *f);
 	void (*gone)(void *ctx);	/* the device was deleted; once. Unset: nothing. */
 };
@@ -20,6 +23,7 @@ struct tap_counters {
 	/* full: its queue was; down: the interface was; refused: the kernel did not like it; short: it gave us less than a header */
 	uint64_t drop_full, drop_down, drop_refused, drop_short;
 	uint64_t segmented;		/* frames that were cut here, because the kernel did not take them whole */
+	uint64_t coalesced;		/* UDP datagrams that were handed over as parts of super-frames (lib/l2/coalesce.h) */
 };
 
 /* ops are copied. The device has to exist; -ENODEV, -EBUSY, -EPERM, … The message says how to make one. */

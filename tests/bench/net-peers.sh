@@ -4,6 +4,7 @@
 # the namespaces near and far, 10.99.0.1 and 10.99.0.2, and gives its TAPs 10.88.0.1 and 10.88.0.2 (or sets far_ip, near_if).
 # Outputs go to $net_dir/WHO.near.log and $net_dir/WHO.far.log.
 peer_pids=()
+peer_signal=TERM
 
 # peers_keys: a small authority of its own, P-256, for the peers
 peers_keys() {
@@ -29,9 +30,9 @@ peer() {
 peers_stop() {
 	local p
 
-	for p in "${peer_pids[@]}"; do kill "$p" 2>/dev/null || true; done
+	for p in "${peer_pids[@]}"; do kill "-$peer_signal" "$p" 2>/dev/null || true; done
 	for p in "${peer_pids[@]}"; do wait "$p" 2>/dev/null || true; done
-	peer_pids=()
+	peer_pids=() peer_signal=TERM
 	for p in near far; do ip -n $p link delete tap0 2>/dev/null || true; done
 }
 overlay() {	# overlay [INTERFACE]: addresses of the TAPs
@@ -96,9 +97,10 @@ softether_command() {	# softether_command NS ARGUMENT…
 start_softether() {
 	local n hub=(/HUB:bench /PASSWORD:bench /CMD)
 
+	peer_signal=KILL
 	for n in near far; do
-		# its folders are fixed: each server gets its own
-		peer $n unshare --mount bash -c 'mount -t tmpfs none /var/lib && mount -t tmpfs none /var/log &&
+		# Its folders are fixed: each server gets its own. It has a second process, which outlives the first: a process namespace ends it.
+		peer $n unshare --mount --pid --fork --kill-child --mount-proc bash -c 'mount -t tmpfs none /var/lib && mount -t tmpfs none /var/log &&
 			mkdir -p /var/lib/softether /var/log/softether /run/softether && mount -t tmpfs none /run/softether &&
 			exec /usr/libexec/softether/vpnserver/vpnserver execsvc'
 	done

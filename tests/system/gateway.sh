@@ -6,7 +6,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 O=${1:-build}
-make --no-print-directory O="$O" "$O/tools/frames" "$O/tools/tagged" >/dev/null || { echo "FAIL gateway: tools"; exit 1; }
+make --no-print-directory O="$O" "$O/tools/frames" "$O/tools/tagged" "$O/tools/capture" >/dev/null || { echo "FAIL gateway: tools"; exit 1; }
 . tests/net/topology.sh
 net_enter gateway "$@"
 . tests/net/hull.sh
@@ -121,11 +121,23 @@ carries() {
 	check "$1: upload" upload web $ip1 20000000
 }
 
+# Frames between the servers that the gateway carried, before and after a ping: none came in addition.
+past_the_gateway() {
+	local before
+
+	reaches web $ip2
+	before=$(counter "segment office" between_servers)
+	ns web ping -c 3 -i 0.1 -W 1 $ip2 && [ "$(counter "segment office" between_servers)" -le $((before + 1)) ]
+}
+
 # ---- each way to attach
 net_bridge gw br0 lan0
 if start "lan.home = tap:hull0,bridge:br0" "segment.office = home"; then
 	carries "tap in a bridge"
 	check "tap: the bridge learnt the server's place by the announcement" ns gw sh -c "bridge fdb show br br0 | grep -q '$mac1 dev hull0'"
+	check "two servers reach each other" wait_for 5 reaches web $ip2
+	check "they are introduced" wait_for 15 sh -c "grep -q 'server \\(web\\|db\\) is here' '$net_dir/join-web.log' '$net_dir/join-db.log'"
+	check "they talk past the gateway" wait_for 15 past_the_gateway
 	check "status says the way" sh -c "'$hull' gateway status '$net_dir/gw1.sock' | grep -q 'web .* active .* direct'"
 	stop
 	check "tap: it is gone with the gateway" sh -c "! ip -n gw link show hull0"
@@ -227,7 +239,7 @@ if start "lan.home = tap:hull0,bridge:br0" "segment.office = home"; then
 	check "loop in the LAN: found" wait_for 15 counts "segment office" loops 1
 	check "loop in the LAN: shut, and status says so" sh -c "'$hull' gateway status '$net_dir/gw1.sock' | grep -q 'LOOP'"
 	net_ip gw link del br1
-	check "loop in the LAN: after its end the segment is back" wait_for 40 reaches client $ip1
+	check "loop in the LAN: after its end the segment is back" wait_for 90 reaches client $ip1
 	stop
 fi
 net_ip gw link del br0

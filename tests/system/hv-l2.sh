@@ -58,9 +58,12 @@ refuse() {	# NAME WORDS LINE…
 	else fail "$name: $(say "$work/err")"; fi
 }
 net() { "$hull" server net "$sock" --json | jq -e "$1" >/dev/null; }
-gateway() {	# NAME DEVICE PORT [no-tickets]
+gateway() {	# NAME DEVICE PORT [no-tickets]; PORT of a relay: relay:PORT
+	local way=direct
+
+	[ "$3" = "${3#relay:}" ] || way=relay
 	: >"$work/$1.out"
-	"$work/gateway" "$work/id-$1" "$address" web01 net0 office direct "127.0.0.1:$3" "$2" ${4:+"$4"} >"$work/$1.out" 2>"$work/$1.log" &
+	"$work/gateway" "$work/id-$1" "$address" web01 net0 office $way "127.0.0.1:${3#relay:}" "$2" ${4:+"$4"} >"$work/$1.out" 2>"$work/$1.log" &
 	gateways[$1]=$!
 }
 active() { [ "$(tail -n 1 "$work/$1.out" 2>/dev/null)" = active ]; }
@@ -158,6 +161,27 @@ verdict "the last gateway goes, the cable stays a while" $? ""
 wait_for 20 net '.nics[0].carrier == false'
 verdict "and is out then" $? ""
 stop $hv
+
+# ---- by a relay
+enrol csc csc1
+token hv web01
+"$O/bin/hull-csc" --identity "$work/id-csc1" --listen 127.0.0.1:0 -v 2>"$work/csc.log" &
+csc=$!
+wait_for 20 grep -q 'listening on' "$work/csc.log" || die "hull-csc: $(say "$work/csc.log")"
+port=$(sed -n 's/.*listening on .*:\([0-9]*\).*/\1/p' "$work/csc.log" | head -n 1)
+place "nic.net0 = l2" "nic.net0.relay = 127.0.0.1:$port" "${id[@]}"
+start_hv
+wait_for 30 net '.nics[0].l2.link.relays[0].parked > 0'
+verdict "a server without a listening socket parks at a relay" $? "$("$hull" server net "$sock") $(say "$work/csc.log")"
+"$hull" pki renew --lma "$address" --dir "$work/id-gw1" 2>>"$work/log"
+gateway gw1 tap1 "relay:$port"
+wait_for 20 active gw1
+verdict "and is served through it" $? "$(say "$work/gw1.log") $(say "$work/csc.log") $(say "$work/hv.log")"
+net '.nics[0].carrier and .nics[0].l2.port == 0'
+verdict "its cable is in" $? "$("$hull" server net "$sock")"
+stop "${gateways[gw1]}" TERM
+stop $hv
+stop $csc TERM
 
 # ---- by folder: a key that this test knows
 enrol hv web01

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Write every frame of an interface, in both directions, to a file in libpcap's classic format. What tcpdump cannot promise: it says when
- * it listens, takes all that was there when it is told to stop, and needs no user of its own, so that it runs in a user namespace.
+ * Write every frame of an interface, in both directions, to a file in libpcap's classic format. What tcpdump cannot promise: it
+ * says when it listens, takes all that was there when it is told to stop, and needs no user of its own, so that it runs in a user
+ * namespace.
  *
  * Usage: capture IFACE FILE
- * Says "listening" when it does. SIGTERM and SIGINT end it; then "frames N missed N". Exit 0: none missed; 1: some were; 2: trouble.
+ * Says "listening" when it does. SIGTERM and SIGINT end it; then "frames N missed N".
+ * Exit 0: none missed; 1: some were; 2: trouble.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

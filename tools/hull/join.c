@@ -71,6 +71,13 @@ static int check_ticket(struct join *j, const struct pki_id *peer, const char *t
 	return ticket_spend(j->spent, &t, now, err);
 }
 
+static int is_callee(const struct pki_id *peer, const char *server, struct err *err)
+{
+	if (peer->role == PKI_HV && server && !strcmp(peer->name, server))
+		return 0;
+	return err_set(err, -EPERM, "the certificate is of %s/%s", pki_role_name(peer->role), peer->name);
+}
+
 static int authorise(void *ctx, struct link *link, const json_t *hello, struct err *err)
 {
 	struct join *j = ctx;
@@ -81,6 +88,9 @@ static int authorise(void *ctx, struct link *link, const json_t *hello, struct e
 
 	if (rc)
 		return rc;
+	/* another server of the segment, which this one called: hello is its answer */
+	if (!SSL_is_server(link_ssl(link)))
+		return is_callee(&peer, json_string_value(json_object_get(hello, "server")), err);
 	if (!role || !name || strcmp(role, pki_role_name(peer.role)) || strcmp(name, peer.name))
 		return err_set(err, -EPERM, "the certificate is of %s/%s", pki_role_name(peer.role), peer.name);
 	return is_accepted(j, &peer) ? 0 : check_ticket(j, &peer, json_string_value(json_object_get(hello, "ticket")), err);
@@ -163,7 +173,8 @@ static void on_signal(int number)
 
 static int make_tls(struct join *j, bool server, const char *alpn, SSL_CTX **ctx, struct err *err)
 {
-	struct tls_config c = { .server = server, .alpn = alpn, .ca = j->id.ca, .crl = j->id.crl, .cert = j->id.cert, .key = j->id.key };
+	struct tls_config c = { .server = server, .alpn = alpn, .ca = j->id.ca, .crl = j->id.crl, .cert = j->id.cert, .key = j->id.key,
+		.tickets = server ? 2 : 0 };
 
 	return tls_create(&c, ctx, err);
 }
