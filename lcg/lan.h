@@ -12,8 +12,8 @@
 #include "lib/loop.h"
 
 /*
- * HEADROOM: in front of a received frame, room for the message header and for a tag that the kernel took off. BURST: what comes in before others have
- * their turn, many small frames or few big ones.
+ * HEADROOM: in front of a received frame, room for the message header and for a tag that the kernel took off. BURST: what comes
+ * in before others have their turn, many small frames or few big ones.
  */
 enum { LAN_HEADROOM = 32, LAN_BURST = 128, LAN_BURST_BYTES = 262144 };
 
