@@ -440,8 +440,8 @@ static json_t *introduction(struct rig *r)
 	snprintf(a, sizeof a, "127.0.0.1:%u", l2_server_port(r->a.server));
 	snprintf(b, sizeof b, "127.0.0.1:%u", l2_server_port(r->b.server));
 	return json_pack("{s:i s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "mtu", 1400, "peers", "server",
-			 "dc-a", "nic", "net0", "macs", "52:54:00:00:00:01", "direct", a, "relay", "tickets", "t1", "t2", "t3", "server", "dc-b", "nic", "net0",
-			 "macs", "52:54:00:00:00:02", "direct", b, "relay", "tickets", "t1", "t2", "t3");
+			 "dc-a", "nic", "net0", "macs", "52:54:00:00:00:01", "direct", a, "relay", "tickets", "t1", "t2", "t3", "server",
+			 "dc-b", "nic", "net0", "macs", "52:54:00:00:00:02", "direct", b, "relay", "tickets", "t1", "t2", "t3");
 }
 
 static void two_servers(struct rig *r)
