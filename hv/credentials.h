@@ -42,8 +42,8 @@ const struct credentials_tls *credentials_tls(const struct credentials *c);
  */
 int credentials_admit(struct credentials *c, SSL *ssl, const char *nic, const json_t *hello, struct err *err) must_check;
 /*
- * Ask at once. A token that was refused (used, expired, another server's) is asked for again only so: the place that it is read from may
- * have a fresh one. -EBUSY, -EALREADY: nothing is due.
+ * Ask at once. A token that was refused (used, expired, another server's) is asked for again only so: the place that it is read
+ * from may have a fresh one. -EBUSY, -EALREADY: nothing is due.
  */
 int credentials_retry(struct credentials *c, struct err *err) must_check;
 /* {"state": "none"|"refused"|"valid"|"expired", "until": seconds since 1970, "text": the last failure}; NULL: out of memory */
