@@ -16,8 +16,8 @@
 #define NET_FRAME_MAX FRAME_MAX
 
 /*
- * Frames of a guest leave under the device lock, which all vCPUs need, and a wire may encrypt them on the way: a card that has taken
- * so many bytes goes on by its clock.
+ * Frames of a guest leave under the device lock, which all vCPUs need, and a wire may encrypt them on the way: a card that has
+ * taken so many bytes goes on by its clock.
  */
 #define NET_ROUND_BYTES (256u << 10)
 

@@ -15,7 +15,8 @@ static const uint8_t mac_a[6] = { 0x52, 0x54, 0, 0, 0, 1 }, mac_b[6] = { 0x52, 0
 static const uint8_t mac_lan[6] = { 2, 0, 0, 0, 0, 9 };
 static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 };
 
-struct end { struct l2_server *server; unsigned frames, carriers, mtu; bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
+struct end { struct l2_server *server; unsigned frames, carriers, mtu;
+	bool carrier, full; uint8_t last[2048]; size_t len; int refuse; };
 struct gate { struct l2_gateway *gateway; unsigned frames, changes; bool active; struct shim *shim; struct rig *rig; };
 struct rig { struct loop *loop; struct end a, b; struct gate g[2]; bool two_served; };
 
@@ -333,7 +334,8 @@ static json_t *introduction(struct rig *r)
 
 	snprintf(a, sizeof a, "127.0.0.1:%u", l2_server_port(r->a.server));
 	snprintf(b, sizeof b, "127.0.0.1:%u", l2_server_port(r->b.server));
-	return json_pack("{s:i s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "mtu", 1400, "peers", "server", "dc-a",
+	return json_pack("{s:i s:[{s:s s:s s:[s] s:s s:[] s:[sss]} {s:s s:s s:[s] s:s s:[] s:[sss]}]}", "mtu", 1400, "peers",
+			 "server", "dc-a",
 			 "nic", "net0", "macs", "52:54:00:00:00:01", "direct", a, "relay", "tickets", "t1", "t2", "t3", "server", "dc-b", "nic", "net0",
 			 "macs", "52:54:00:00:00:02", "direct", b, "relay", "tickets", "t1", "t2", "t3");
 }
