@@ -3,10 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
-#include "lib/ctl.h"
 #include "lib/scope.h"
+#include "tools/hull/control.h"
 #include "tools/hull/hull.h"
 
 enum { PAGES_MAX = 4096 };
@@ -16,33 +14,6 @@ static void drop_json(json_t **json) { json_decref(*json); }
 #define auto_json cleanup(drop_json)
 
 /* ---- asking */
-
-static int dial(const char *path, int *fd, struct err *err)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const struct timeval patience = { .tv_sec = 60 };
-
-	if (strlen(path) >= sizeof addr.sun_path)
-		return err_set(err, -ENAMETOOLONG, "%s: the path of a socket has at most %zu characters", path, sizeof addr.sun_path - 1);
-	strcpy(addr.sun_path, path);
-	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (!connect(*fd, (struct sockaddr *)&addr, sizeof addr))
-		return 0;
-	return err_set(err, -errno, "%s: %s", path, errno == ECONNREFUSED ? "no hull-lcg listens here" : strerror(errno));
-}
-
-/* request is stolen. */
-static int ask(int fd, json_t *request, json_t **ok, struct err *err)
-{
-	int rc = ctl_call(fd, request, ok, err);
-
-	json_decref(request);
-	return rc;
-}
 
 static int add_page(json_t *all, const json_t *page, struct err *err)
 {
@@ -62,13 +33,13 @@ static int ask_pages(const char *path, const char *verb, json_t **all, struct er
 	auto_json json_t *first = NULL;
 	auto_close int fd = -1;
 	json_t *next;
-	int rc = dial(path, &fd, err);
+	int rc = control_dial(path, "hull-lcg", &fd, err);
 
-	rc = rc ? rc : ask(fd, json_pack("{ss}", "do", verb), &first, err);
+	rc = rc ? rc : control_ask(fd, json_pack("{ss}", "do", verb), &first, err);
 	for (unsigned i = 0; !rc && i < PAGES_MAX && (next = json_object_get(first, "next")); i++) {
 		auto_json json_t *page = NULL;
 
-		rc = ask(fd, json_pack("{ss sO}", "do", verb, "from", next), &page, err);
+		rc = control_ask(fd, json_pack("{ss sO}", "do", verb, "from", next), &page, err);
 		json_object_del(first, "next");
 		if (!rc)
 			rc = add_page(first, page, err);
@@ -255,7 +226,7 @@ static int run_reload(const struct command *self, int argc, char **argv)
 
 	if (n != 1)
 		return n < 0 ? HULL_TROUBLE : command_usage(self);
-	if (dial(argv[1], &fd, &err) || ask(fd, json_pack("{ss}", "do", "reload"), &ok, &err))
+	if (control_dial(argv[1], "hull-lcg", &fd, &err) || control_ask(fd, json_pack("{ss}", "do", "reload"), &ok, &err))
 		return command_fail("%s", err.text);
 	return HULL_OK;
 }

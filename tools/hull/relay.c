@@ -3,40 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
-#include "lib/ctl.h"
 #include "lib/scope.h"
+#include "tools/hull/control.h"
 #include "tools/hull/hull.h"
 
 static void free_json(json_t **o) { json_decref(*o); }
-
-static int dial(const char *path, int *fd, struct err *err)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const struct timeval patience = { .tv_sec = 30 };
-
-	if (strlen(path) >= sizeof addr.sun_path)
-		return err_set(err, -ENAMETOOLONG, "%s: the path of a socket has at most %zu characters", path, sizeof addr.sun_path - 1);
-	strcpy(addr.sun_path, path);
-	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (!connect(*fd, (struct sockaddr *)&addr, sizeof addr))
-		return 0;
-	return err_set(err, -errno, "%s: %s", path, errno == ECONNREFUSED ? "no hull-csc listens here" : strerror(errno));
-}
-
-static int ask(int fd, json_t *request, json_t **ok, struct err *err)
-{
-	int rc = ctl_call(fd, request, ok, err);
-
-	json_decref(request);
-	return rc;
-}
 
 /* A list that comes in pieces, appended to status under its name. */
 static int add_list(int fd, const char *what, json_t *status, struct err *err)
@@ -50,7 +22,7 @@ static int add_list(int fd, const char *what, json_t *status, struct err *err)
 	do {
 		json_t *ok = NULL;
 
-		rc = ask(fd, json_pack("{s:s, s:I}", "do", what, "from", (json_int_t)json_array_size(all)), &ok, err);
+		rc = control_ask(fd, json_pack("{s:s, s:I}", "do", what, "from", (json_int_t)json_array_size(all)), &ok, err);
 		n = json_array_size(json_object_get(ok, what));
 		if (!rc && json_array_extend(all, json_object_get(ok, what)))
 			rc = err_set(err, -EPROTO, "the answer holds no list \"%s\"", what);
@@ -121,7 +93,7 @@ static int run_status(const struct command *c, int argc, char **argv)
 		return HULL_TROUBLE;
 	if (n != 1)
 		return command_usage(c);
-	if (dial(argv[1], &fd, &err) || ask(fd, json_pack("{s:s}", "do", "status"), &status, &err))
+	if (control_dial(argv[1], "hull-csc", &fd, &err) || control_ask(fd, json_pack("{s:s}", "do", "status"), &status, &err))
 		return command_fail("%s", err.text);
 	totals = json_pack("{s:O, s:O}", "parked", json_object_get(status, "parked"), "relayed", json_object_get(status, "relayed"));
 	if (!totals || add_list(fd, "parked", status, &err) || add_list(fd, "relayed", status, &err))

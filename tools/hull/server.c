@@ -5,39 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include "lib/ctl.h"
 #include "lib/scope.h"
+#include "tools/hull/control.h"
 #include "tools/hull/hull.h"
 #include "tools/hull/server.h"
 
 /* ---- the link */
 
-static int dial(const char *path, int *fd, struct err *err)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const struct timeval patience = { .tv_sec = 60 };
-
-	if (strlen(path) >= sizeof addr.sun_path)
-		return err_set(err, -ENAMETOOLONG, "%s: the path of a socket has at most %zu characters", path, sizeof addr.sun_path - 1);
-	strcpy(addr.sun_path, path);
-	*fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (*fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	/* A server that stands still is no reason to wait for ever. */
-	setsockopt(*fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-	setsockopt(*fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-	if (!connect(*fd, (struct sockaddr *)&addr, sizeof addr))
-		return 0;
-	return err_set(err, -errno, "%s: %s", path, errno == ECONNREFUSED ? "no hull-hv listens here" : strerror(errno));
-}
-
 static int ask(const char *path, json_t *request, json_t **ok, struct err *err)
 {
 	auto_close int fd = -1;
-	int r = dial(path, &fd, err);
+	int r = control_dial(path, "hull-hv", &fd, err);
 
-	r = r ? r : ctl_call(fd, request, ok, err);
+	if (!r)
+		return control_ask(fd, request, ok, err);
 	json_decref(request);
 	return r;
 }
@@ -270,7 +252,7 @@ static int follow(const char *path, json_t *request, bool json, int *status, str
 	auto_free struct follow *f = calloc(1, sizeof *f);
 	auto_close int fd = -1;
 	bool over = false, answered = false;
-	int r = f ? dial(path, &fd, err) : err_set(err, -ENOMEM, "out of memory");
+	int r = f ? control_dial(path, "hull-hv", &fd, err) : err_set(err, -ENOMEM, "out of memory");
 
 	if (r) {
 		json_decref(request);
